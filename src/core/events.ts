@@ -1,0 +1,89 @@
+/** Everything an observer can learn, as one union. Core and http emit; observe subscribes; nobody waits for anybody. */
+import type { BackendId, ClientId, Millis, ModelName, Phase, RouteReason, Usage } from './types.ts';
+
+export type Event =
+  | RequestFinished
+  | {
+      readonly kind: 'attempt-failed';
+      readonly requestId: string;
+      readonly backend: BackendId;
+      readonly failure: string;
+      readonly retried: boolean;
+    }
+  | { readonly kind: 'queued'; readonly model: ModelName | null; readonly depth: number }
+  | {
+      readonly kind: 'dequeued';
+      readonly model: ModelName | null;
+      readonly waitedMs: Millis;
+      readonly how: 'leased' | 'timeout' | 'client-gone' | 'failed';
+    }
+  | {
+      readonly kind: 'first-token';
+      readonly route: string;
+      readonly model: ModelName | null;
+      readonly backend: BackendId;
+      readonly ms: Millis;
+      readonly warm: boolean;
+    }
+  | {
+      readonly kind: 'backend-state';
+      readonly backend: BackendId;
+      readonly from: BackendState;
+      readonly to: BackendState;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'breaker-state';
+      readonly backend: BackendId;
+      readonly from: BreakerState;
+      readonly to: BreakerState;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'model-loaded' | 'model-unloaded';
+      readonly backend: BackendId;
+      readonly model: ModelName;
+      readonly reason: string;
+      readonly ms?: Millis;
+    }
+  | { readonly kind: 'digest-skew'; readonly model: ModelName; readonly digests: readonly string[] }
+  | { readonly kind: 'config-reloaded'; readonly ok: boolean; readonly message: string }
+  /** One of our own assertions failed; the request failed, the process goes on. */
+  | { readonly kind: 'bug'; readonly message: string; readonly stack: string | undefined };
+
+/** `unknown` until the first probe; `down` by probe; `ejected` by passive evidence; `draining` by the operator. */
+export type BackendState = 'unknown' | 'up' | 'down' | 'ejected' | 'draining';
+export type BreakerState = 'closed' | 'open' | 'half-open';
+
+/** Exactly one per request, on the close of its response. The fields are the log line's. */
+export interface RequestFinished {
+  readonly kind: 'request-finished';
+  readonly requestId: string;
+  readonly traceId: string | null;
+  readonly client: ClientId;
+  readonly address: string;
+  readonly userAgent: string | null;
+  readonly method: string;
+  /** The route's template, e.g. `/api/chat`; `other` for unknown paths. */
+  readonly route: string;
+  readonly model: ModelName | null;
+  readonly stream: boolean;
+  readonly backend: BackendId | null;
+  readonly reason: RouteReason | null;
+  readonly attempts: number;
+  readonly failovers: number;
+  readonly status: number;
+  /** `ok`, `client-gone`, or a failure code. */
+  readonly outcome: string;
+  /** Set when the client left: where the request was. */
+  readonly gonePhase: Phase | null;
+  readonly warm: boolean | null;
+  readonly queueMs: Millis;
+  readonly firstByteMs: Millis | null;
+  readonly durationMs: Millis;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly usage: Usage;
+}
+
+export type Emit = (event: Event) => void;

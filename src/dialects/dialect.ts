@@ -1,0 +1,84 @@
+/** What a dialect is: the routes it serves, how to read its requests, how to say an error in it, how to watch its streams. */
+import type { GatewayError } from '../core/errors.ts';
+import type { Job, ModelName, PrefixMark, Task, Usage } from '../core/types.ts';
+
+export type DialectName = 'ollama' | 'openai' | 'responses' | 'anthropic';
+
+/** How the gateway treats a route. `local`: answered from memory. `infer`: scheduled. `manage`: placement policy. */
+export type RouteKind = 'local' | 'infer' | 'manage' | 'proxy';
+
+export interface Route {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'DELETE';
+  /** Template and constant upstream path, e.g. `/api/chat`; a trailing `/:name` is the only parameter form. */
+  readonly path: string;
+  readonly kind: RouteKind;
+  /** Names the handler: `chat`, `generate`, `embed`, `tags`, `show`, … */
+  readonly endpoint: string;
+  readonly dialect: DialectName;
+}
+
+/** What the gateway understood of a request's body and headers. It never changes the body. */
+export interface Reading {
+  /** The model as the client spelled it; forwarded unchanged. */
+  readonly modelText: string | null;
+  readonly model: ModelName | null;
+  readonly stream: boolean;
+  readonly task: Task;
+  readonly runnerOptions: string;
+  readonly promptTokens: number;
+  readonly maxOutputTokens: number | null;
+  readonly session: string | null;
+  readonly prefix: readonly PrefixMark[];
+  /** Whether the client asked for usage in the stream (OpenAI `stream_options.include_usage`). */
+  readonly wantsUsage: boolean;
+}
+
+export interface ReadContext {
+  /** Lower-case header name → value. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Hashes text under the process's secret key: for sessions and prefixes. */
+  readonly hash: (text: string | Uint8Array) => string;
+}
+
+/** Watches one answer's body without touching it. `push` runs per chunk and must cost about a microsecond. */
+export interface Meter {
+  push(chunk: Uint8Array): void;
+  /** After the last byte. */
+  finish(): MeterReport;
+}
+
+export interface MeterReport {
+  /**
+   * `complete`: its terminal marker was seen (or a non-stream body is whole). `error`: the backend said an error in-band.
+   * `missing`: it ended without either, which is a failure however clean the end was.
+   */
+  readonly ending: 'complete' | 'error' | 'missing';
+  /** The backend's in-band error text, when there was one. */
+  readonly errorText: string | null;
+  readonly usage: Usage;
+}
+
+export interface Rendered {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export interface Dialect {
+  readonly name: DialectName;
+  readonly routes: readonly Route[];
+  /** Throws GatewayError('bad-request') with Ollama's own text where Ollama has one. */
+  read(route: Route, body: Uint8Array, context: ReadContext): Reading;
+  /** A whole error answer, before the first byte. */
+  renderError(error: GatewayError, requestId: string): Rendered;
+  /** Bytes that say the error inside a stream that has begun; a whole frame, with no success marker. */
+  renderInBandError(error: GatewayError, requestId: string): string;
+  /** `contentType` is the backend's, so that a JSON answer to a stream request is metered as JSON. */
+  meter(route: Route, reading: Reading, contentType: string): Meter;
+}
+
+/** The part of a Reading that core needs, as a Job. */
+export type JobReading = Pick<
+  Job,
+  'model' | 'task' | 'runnerOptions' | 'promptTokens' | 'maxOutputTokens' | 'session' | 'prefix'
+>;
