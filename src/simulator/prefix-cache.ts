@@ -1,0 +1,83 @@
+/** What llama-server remembers of prompts it has seen: whole conversations, the least recently used forgotten first. */
+import type { PrefixMark } from '../core/types.ts';
+
+export interface PrefixCache {
+  /** Tokens of the longest remembered prefix of a prompt, which becomes the most recently used. */
+  lookup(owner: string, marks: readonly PrefixMark[]): number;
+  /** Remembers a prompt. One that continues a remembered prompt takes its place; another stands beside it. */
+  store(owner: string, marks: readonly PrefixMark[]): void;
+  /** Forgets everything of an owner, as the end of its process does. */
+  drop(owner: string): void;
+  /** Remembered prompts. */
+  size(): number;
+}
+
+interface Entry {
+  readonly owner: string;
+  readonly marks: readonly PrefixMark[];
+}
+
+/**
+ * A cache of at most `capacity` prompts over all owners (runners). A prompt is the list of its message boundaries, shortest
+ * first; two prompts share a prefix when they share a boundary's hash.
+ */
+export function createPrefixCache(capacity: number): PrefixCache {
+  /** In order of use: the first is forgotten first. */
+  const entries = new Set<Entry>();
+  const byOwner = new Map<string, Map<string, Set<Entry>>>();
+
+  function forget(entry: Entry): void {
+    if (!entries.delete(entry)) return;
+    const index = byOwner.get(entry.owner);
+    for (const mark of entry.marks) {
+      const holders = index?.get(mark.hash);
+      holders?.delete(entry);
+      if (holders?.size === 0) index?.delete(mark.hash);
+    }
+  }
+
+  function find(owner: string, marks: readonly PrefixMark[]): { entry: Entry; mark: PrefixMark } | null {
+    const index = byOwner.get(owner);
+    if (index === undefined) return null;
+    for (const mark of marks.toReversed()) {
+      for (const entry of index.get(mark.hash) ?? []) return { entry, mark };
+    }
+    return null;
+  }
+
+  return {
+    lookup(owner, marks) {
+      const found = find(owner, marks);
+      if (found === null) return 0;
+      entries.delete(found.entry);
+      entries.add(found.entry);
+      return found.mark.tokens;
+    },
+
+    store(owner, marks) {
+      if (marks.length === 0 || capacity < 1) return;
+      const found = find(owner, marks);
+      if (found !== null && found.entry.marks.at(-1)?.hash === found.mark.hash) forget(found.entry);
+      const entry: Entry = { owner, marks };
+      entries.add(entry);
+      const index = byOwner.get(owner) ?? new Map<string, Set<Entry>>();
+      byOwner.set(owner, index);
+      for (const mark of marks) {
+        const holders = index.get(mark.hash);
+        if (holders === undefined) index.set(mark.hash, new Set([entry]));
+        else holders.add(entry);
+      }
+      for (const oldest of entries) {
+        if (entries.size <= capacity) break;
+        forget(oldest);
+      }
+    },
+
+    drop(owner) {
+      byOwner.delete(owner);
+      for (const entry of entries) if (entry.owner === owner) entries.delete(entry);
+    },
+
+    size: () => entries.size,
+  };
+}
