@@ -1,0 +1,32 @@
+/** Simulated Ollamas for tests: on free loopback ports, fast, and closed when the test ends. */
+import type { TestContext } from 'node:test';
+import type { SimulatorOptions } from '../../src/simulator/options.ts';
+import { createSimulatedOllama, type SimulatedOllama } from '../../src/simulator/server.ts';
+
+/**
+ * Starts `count` simulated Ollamas, named `sim-1`, `sim-2`, …; the later ones have other seeds. Loads take 20 ms and
+ * tokens 1 ms unless the options say otherwise.
+ */
+export async function simulatedOllamas(
+  t: TestContext,
+  count: number,
+  options: Partial<SimulatorOptions> = {},
+): Promise<SimulatedOllama[]> {
+  const started = await Promise.all(
+    Array.from({ length: count }, (_, i) => {
+      const defaults = { loadMs: 20, tokensPerSecond: 1_000, prefillTokensPerSecond: 100_000, seed: i + 1 };
+      return createSimulatedOllama({ ...defaults, ...options, name: `sim-${i + 1}` });
+    }),
+  );
+  t.after(() => Promise.all(started.map((simulated) => simulated.close())));
+  return started;
+}
+
+/** One of them. */
+export async function simulatedOllama(
+  t: TestContext,
+  options: Partial<SimulatorOptions> = {},
+): Promise<SimulatedOllama> {
+  const [one] = await simulatedOllamas(t, 1, options);
+  return one!;
+}
