@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { createPrefixCache } from '../../src/simulator/prefix-cache.ts';
 
 /** Boundaries of a prompt whose messages are the letters of the text, 100 tokens each. */

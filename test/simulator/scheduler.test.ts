@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { createOllamaScheduler, type OllamaScheduler } from '../../src/simulator/scheduler.ts';
 import type {
   RequestFailure,
@@ -59,8 +59,8 @@ interface Seen {
 interface Bench {
   loop: EventLoop;
   ollama: OllamaScheduler;
-  send(request: SchedulerRequest): Seen;
-  sendAt(ms: number, request: SchedulerRequest): { seen: Seen | null };
+  send: (request: SchedulerRequest) => Seen;
+  sendAt: (ms: number, request: SchedulerRequest) => { seen: Seen | null };
 }
 
 function bench(overrides: Partial<SchedulerOptions> = {}, seed = 1): Bench {
@@ -222,8 +222,8 @@ describe('a loaded model', () => {
     loop.runUntil(60_000);
     const [x, y] = [send(prompt('x')), send(prompt('y'))];
     loop.runUntil(90_000);
-    assert.equal(x!.timing?.cachedTokens, 1000);
-    assert.equal(y!.timing?.cachedTokens, 0);
+    assert.equal(x.timing?.cachedTokens, 1000);
+    assert.equal(y.timing?.cachedTokens, 0);
   });
 });
 
@@ -491,7 +491,7 @@ describe('upstream bugs', () => {
     const [active, waiting] = [send(ask(a)), send(ask(a))];
     loop.runUntil(21_000);
     assert.equal(ollama.crash(a), true);
-    assert.deepEqual([active!.failure, waiting!.failure], ['crashed', 'crashed']);
+    assert.deepEqual([active.failure, waiting.failure], ['crashed', 'crashed']);
     const next = send(ask(a));
     loop.runUntil(90_000);
     close(next.grantedAt, 41_000);
