@@ -1,0 +1,386 @@
+/**
+ * Every metric the gateway has, as data: the registry is built from this table and docs/metrics.md is generated from it, so
+ * neither can know a metric the other does not. Base units (seconds, bytes) throughout; no averages, they cannot be added up.
+ */
+
+export type MetricType = 'counter' | 'gauge' | 'histogram';
+
+export type LabelName =
+  | 'route'
+  | 'model'
+  | 'backend'
+  | 'outcome'
+  | 'stream'
+  | 'warm'
+  | 'type'
+  | 'reason'
+  | 'state'
+  | 'from'
+  | 'to'
+  | 'phase'
+  | 'cause'
+  | 'version'
+  | 'node'
+  | 'simulated'
+  | 'metric'
+  | 'kind';
+
+export type Labels = Readonly<Partial<Record<LabelName, string>>>;
+
+export interface MetricSpec {
+  readonly name: string;
+  readonly type: MetricType;
+  /** One sentence: what one sample says. It is the HELP text and the docs row. */
+  readonly help: string;
+  readonly labels: readonly LabelName[];
+  /** Histograms only: which list of `metrics.buckets` holds the upper bounds. */
+  readonly buckets?: BucketName;
+  /** Label sets that exist from the start, so that the first event is a rise from 0 and not the birth of a series. */
+  readonly zero?: readonly Labels[];
+  /** Histograms only: whether observations carry the trace id of their request in OpenMetrics output. */
+  readonly exemplars?: true;
+}
+
+export type BucketName =
+  | 'duration'
+  | 'firstToken'
+  | 'perToken'
+  | 'queueWait'
+  | 'load'
+  | 'tokenRate'
+  | 'overhead'
+  | 'garbageCollection';
+
+/**
+ * Upper bounds. Those of the first five rows are subsets of vLLM's, so that panels of both can be laid over each other:
+ * a cold load of minutes is a normal sight here, and the last bounds leave room for it.
+ */
+export const defaultBuckets: Readonly<Record<BucketName, readonly number[]>> = {
+  duration: [0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 240, 480, 960, 1920],
+  firstToken: [0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 10, 20, 40, 80, 160, 640],
+  perToken: [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5],
+  queueWait: [0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300],
+  load: [0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 640],
+  tokenRate: [1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500],
+  overhead: [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1],
+  garbageCollection: [0.001, 0.01, 0.1, 1],
+};
+
+const phases = ['receiving', 'queued', 'connecting', 'waiting', 'streaming'] as const;
+const routeReasons = ['only', 'warm', 'sticky', 'least-busy', 'cold', 'policy'] as const;
+const rejections = ['queue-full', 'queue-timeout', 'no-backend', 'unknown-model', 'shutting-down'] as const;
+
+/** Counters and histograms fed by events. */
+export const told = {
+  requests: {
+    name: 'llamero_requests_total',
+    type: 'counter',
+    help: 'Finished requests; outcome is ok, client-gone or a code of errors.md.',
+    labels: ['route', 'model', 'backend', 'outcome', 'stream'],
+  },
+  duration: {
+    name: 'llamero_request_duration_seconds',
+    type: 'histogram',
+    help: 'From the arrival of a request to the close of its response.',
+    labels: ['route', 'model', 'outcome'],
+    buckets: 'duration',
+    exemplars: true,
+  },
+  firstToken: {
+    name: 'llamero_time_to_first_token_seconds',
+    type: 'histogram',
+    help: 'From the arrival of a request to the first bytes of its answer; warm says whether the model was in memory.',
+    labels: ['route', 'model', 'backend', 'warm'],
+    buckets: 'firstToken',
+  },
+  perToken: {
+    name: 'llamero_time_per_output_token_seconds',
+    type: 'histogram',
+    help: 'Mean time between the output tokens of one answer.',
+    labels: ['model', 'backend'],
+    buckets: 'perToken',
+  },
+  queueWait: {
+    name: 'llamero_queue_wait_seconds',
+    type: 'histogram',
+    help: 'Time spent waiting for a slot, 0 when there was one; outcome is leased, timeout or client-gone.',
+    labels: ['model', 'outcome'],
+    buckets: 'queueWait',
+  },
+  tokens: {
+    name: 'llamero_tokens_total',
+    type: 'counter',
+    help: 'Tokens as the backends count them; type is input or output.',
+    labels: ['model', 'backend', 'type'],
+  },
+  modelLoad: {
+    name: 'llamero_model_load_seconds',
+    type: 'histogram',
+    help: 'What requests that found their model cold waited for it (load_duration of Ollama).',
+    labels: ['model', 'backend'],
+    buckets: 'load',
+  },
+  tokenRate: {
+    name: 'llamero_generation_tokens_per_second',
+    type: 'histogram',
+    help: 'Output tokens per second of generation, by the clock of the backend.',
+    labels: ['model', 'backend'],
+    buckets: 'tokenRate',
+  },
+  overhead: {
+    name: 'llamero_overhead_seconds',
+    type: 'histogram',
+    help: 'What the gateway itself added before a backend was asked, queue wait not counted.',
+    labels: ['route'],
+    buckets: 'overhead',
+  },
+  circuitTransitions: {
+    name: 'llamero_circuit_transitions_total',
+    type: 'counter',
+    help: 'Changes of state of a circuit breaker.',
+    labels: ['backend', 'from', 'to'],
+  },
+  stateTransitions: {
+    name: 'llamero_backend_state_transitions_total',
+    type: 'counter',
+    help: 'Changes of state of a backend.',
+    labels: ['backend', 'from', 'to'],
+  },
+  modelLoads: {
+    name: 'llamero_model_loads_total',
+    type: 'counter',
+    help: 'Models that came into memory on a backend, by what brought them.',
+    labels: ['model', 'backend', 'reason'],
+  },
+  modelUnloads: {
+    name: 'llamero_model_unloads_total',
+    type: 'counter',
+    help: 'Models that left the memory of a backend, by what removed them.',
+    labels: ['model', 'backend', 'reason'],
+  },
+  attemptFailures: {
+    name: 'llamero_attempt_failures_total',
+    type: 'counter',
+    help: 'Attempts that failed on a backend, whether or not another one saved the request.',
+    labels: ['backend', 'reason'],
+  },
+  retries: {
+    name: 'llamero_retries_total',
+    type: 'counter',
+    help: 'Failed attempts that were followed by another one, by failure.',
+    labels: ['reason'],
+  },
+  failovers: {
+    name: 'llamero_failovers_total',
+    type: 'counter',
+    help: 'Moves of a request to another backend, by how the request ended.',
+    labels: ['outcome'],
+    zero: [{ outcome: 'ok' }],
+  },
+  rejected: {
+    name: 'llamero_rejected_total',
+    type: 'counter',
+    help: 'Requests turned away before any backend was asked, by code of errors.md.',
+    labels: ['reason'],
+    zero: rejections.map((reason) => ({ reason })),
+  },
+  clientDisconnects: {
+    name: 'llamero_client_disconnects_total',
+    type: 'counter',
+    help: 'Clients that left before their answer was complete, by where the request was.',
+    labels: ['phase'],
+    zero: phases.map((phase) => ({ phase })),
+  },
+  streamAborted: {
+    name: 'llamero_stream_aborted_total',
+    type: 'counter',
+    help: 'Answers cut off after their first byte by a failure, by cause.',
+    labels: ['backend', 'cause'],
+  },
+  routingDecisions: {
+    name: 'llamero_routing_decisions_total',
+    type: 'counter',
+    help: 'Requests sent to a backend, by why that one was chosen.',
+    labels: ['reason'],
+    zero: routeReasons.map((reason) => ({ reason })),
+  },
+  digestSkew: {
+    name: 'llamero_digest_skew_total',
+    type: 'counter',
+    help: 'Times a model was found to have different contents on different backends.',
+    labels: ['model'],
+  },
+  bugs: {
+    name: 'llamero_bugs_total',
+    type: 'counter',
+    help: 'Failed assertions of the gateway; anything but 0 deserves a report.',
+    labels: [],
+    zero: [{}],
+  },
+  folded: {
+    name: 'llamero_metrics_folded_total',
+    type: 'counter',
+    help: 'Observations recorded under other because metrics.seriesBudget was used up, by metric.',
+    labels: ['metric'],
+  },
+  garbageCollection: {
+    name: 'nodejs_gc_duration_seconds',
+    type: 'histogram',
+    help: 'Pauses for garbage collection; kind is major, minor, incremental or weakcb.',
+    labels: ['kind'],
+    buckets: 'garbageCollection',
+  },
+} as const satisfies Record<string, MetricSpec>;
+
+/** Gauges and counters read at scrape time from what the gateway and the process look like then. */
+export const seen = {
+  queueDepth: {
+    name: 'llamero_queue_depth',
+    type: 'gauge',
+    help: 'Requests waiting for a slot.',
+    labels: ['model'],
+  },
+  inFlight: {
+    name: 'llamero_inflight_requests',
+    type: 'gauge',
+    help: 'Requests a backend is working on.',
+    labels: ['backend', 'model'],
+  },
+  slots: {
+    name: 'llamero_backend_slots',
+    type: 'gauge',
+    help: 'Requests a backend is given at the same time; +Inf when it has no limit.',
+    labels: ['backend'],
+  },
+  backendUp: {
+    name: 'llamero_backend_up',
+    type: 'gauge',
+    help: '1 when the backend takes requests, else 0.',
+    labels: ['backend'],
+  },
+  backendState: {
+    name: 'llamero_backend_state',
+    type: 'gauge',
+    help: '1 for the state the backend is in, 0 for the others.',
+    labels: ['backend', 'state'],
+  },
+  backendInfo: {
+    name: 'llamero_backend_info',
+    type: 'gauge',
+    help: 'Always 1; the version of Ollama a backend runs, and whether it is one of the built-in simulated ones.',
+    labels: ['backend', 'version', 'simulated'],
+  },
+  circuitState: {
+    name: 'llamero_backend_circuit_state',
+    type: 'gauge',
+    help: 'State of the circuit breaker: 0 closed, 1 open, 2 half-open.',
+    labels: ['backend'],
+  },
+  modelsLoaded: {
+    name: 'llamero_backend_models_loaded',
+    type: 'gauge',
+    help: 'Models in memory on the backend.',
+    labels: ['backend'],
+  },
+  vram: {
+    name: 'llamero_backend_vram_bytes',
+    type: 'gauge',
+    help: 'VRAM the models in memory take (size_vram of /api/ps).',
+    labels: ['backend'],
+  },
+  modelResident: {
+    name: 'llamero_model_resident',
+    type: 'gauge',
+    help: '1 while the model is in memory on the backend, 0 after it has left; absent when it never was.',
+    labels: ['backend', 'model'],
+  },
+  reloadSuccessful: {
+    name: 'llamero_config_last_reload_successful',
+    type: 'gauge',
+    help: '1 when the last attempt to load the configuration succeeded, 0 when the one before it is still in force.',
+    labels: [],
+  },
+  reloadTimestamp: {
+    name: 'llamero_config_last_reload_timestamp_seconds',
+    type: 'gauge',
+    help: 'When the configuration in force was loaded, in seconds since the epoch.',
+    labels: [],
+  },
+  buildInfo: {
+    name: 'llamero_build_info',
+    type: 'gauge',
+    help: 'Always 1; the version of the gateway and of the Node it runs on.',
+    labels: ['version', 'node'],
+  },
+  series: {
+    name: 'llamero_metrics_series',
+    type: 'gauge',
+    help: 'Label sets recorded from events; see metrics.seriesBudget.',
+    labels: [],
+  },
+  seriesBudget: {
+    name: 'llamero_metrics_series_budget',
+    type: 'gauge',
+    help: 'The value of metrics.seriesBudget.',
+    labels: [],
+  },
+  cpu: {
+    name: 'process_cpu_seconds_total',
+    type: 'counter',
+    help: 'User and system CPU time spent.',
+    labels: [],
+  },
+  residentMemory: {
+    name: 'process_resident_memory_bytes',
+    type: 'gauge',
+    help: 'Resident memory size.',
+    labels: [],
+  },
+  startTime: {
+    name: 'process_start_time_seconds',
+    type: 'gauge',
+    help: 'Start of the process, in seconds since the epoch.',
+    labels: [],
+  },
+  heapUsed: {
+    name: 'nodejs_heap_used_bytes',
+    type: 'gauge',
+    help: 'JavaScript heap in use.',
+    labels: [],
+  },
+  externalMemory: {
+    name: 'nodejs_external_memory_bytes',
+    type: 'gauge',
+    help: 'Memory of buffers and other things outside the JavaScript heap.',
+    labels: [],
+  },
+  eventLoopUtilization: {
+    name: 'nodejs_eventloop_utilization_ratio',
+    type: 'gauge',
+    help: 'Share of the time since the last scrape the event loop was busy; at 1 everything waits.',
+    labels: [],
+  },
+  eventLoopLagMean: {
+    name: 'nodejs_eventloop_lag_mean_seconds',
+    type: 'gauge',
+    help: 'Mean delay of the event loop since the last scrape.',
+    labels: [],
+  },
+  eventLoopLag99: {
+    name: 'nodejs_eventloop_lag_p99_seconds',
+    type: 'gauge',
+    help: '99th percentile of the delay of the event loop since the last scrape.',
+    labels: [],
+  },
+  eventLoopLagMax: {
+    name: 'nodejs_eventloop_lag_max_seconds',
+    type: 'gauge',
+    help: 'Longest delay of the event loop since the last scrape.',
+    labels: [],
+  },
+} as const satisfies Record<string, MetricSpec>;
+
+export type ToldName = keyof typeof told;
+export type SeenName = keyof typeof seen;
+
+export const catalogue: readonly MetricSpec[] = [...Object.values(told), ...Object.values(seen)];

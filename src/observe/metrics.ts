@@ -1,0 +1,213 @@
+/** Counts what events tell, looks at the fleet when scraped, and renders both. Never throws, never waits, never changes anything. */
+import { version as nodeVersion } from 'node:process';
+import { Type, type Static } from 'typebox';
+import type { Event, RequestFinished } from '../core/events.ts';
+import { failures } from '../core/errors.ts';
+import type { ModelName } from '../core/types.ts';
+import { defaultBuckets, told, type BucketName, type ToldName } from './catalogue.ts';
+import { expose, formatFor, type Exposition, type Format, type Row } from './exposition.ts';
+import type { FleetView } from './fleet-view.ts';
+import { createGauges } from './gauges.ts';
+import { watchProcess } from './process-watch.ts';
+import { createSeries, other, type Series } from './series.ts';
+
+function bounds(name: BucketName, unit: string) {
+  return Type.Array(Type.Number({ exclusiveMinimum: 0 }), {
+    description: `Upper bounds of the ${name} histogram, in ${unit}.`,
+    default: [...defaultBuckets[name]],
+    minItems: 1,
+    maxItems: 40,
+  });
+}
+
+export const MetricsOptions = Type.Object(
+  {
+    seriesBudget: Type.Integer({
+      description:
+        'Most label sets recorded from events; beyond it new ones are recorded as `other`, and `llamero_metrics_folded_total` tells.',
+      default: 5000,
+      minimum: 100,
+      maximum: 1_000_000,
+    }),
+    exemplars: Type.Boolean({
+      description: 'Whether OpenMetrics output links request durations to trace ids.',
+      default: true,
+    }),
+    buckets: Type.Object(
+      {
+        duration: bounds('duration', 'seconds'),
+        firstToken: bounds('firstToken', 'seconds'),
+        perToken: bounds('perToken', 'seconds'),
+        queueWait: bounds('queueWait', 'seconds'),
+        load: bounds('load', 'seconds'),
+        tokenRate: bounds('tokenRate', 'tokens per second'),
+        overhead: bounds('overhead', 'seconds'),
+      },
+      { description: 'Histogram buckets.', additionalProperties: false },
+    ),
+  },
+  { description: 'What `/metrics` records.', additionalProperties: false },
+);
+export type MetricsOptions = Static<typeof MetricsOptions>;
+
+export interface MetricsDependencies {
+  readonly view: () => FleetView;
+  /** Whether some backend has the model; every other name is counted as `other`. */
+  readonly isKnownModel: (name: ModelName) => boolean;
+  /** Epoch milliseconds. */
+  readonly wallNow: () => number;
+  /** The gateway's own version. */
+  readonly version: string;
+}
+
+export interface Metrics {
+  observe(event: Event): void;
+  /** The answer to a scrape with this Accept header. Scrapes of one format that overlap share one rendering. */
+  render(accept: string | undefined): Promise<Exposition>;
+  close(): void;
+}
+
+export function createMetrics(deps: MetricsDependencies, options: MetricsOptions): Metrics {
+  const buckets = { ...options.buckets, garbageCollection: defaultBuckets.garbageCollection };
+  const ascending = Object.fromEntries(
+    Object.entries(buckets).map(([name, list]) => [name, [...new Set(list)].sort((a, b) => a - b)]),
+  ) as Record<BucketName, number[]>;
+  const series = createSeries({ budget: options.seriesBudget, exemplars: options.exemplars, buckets: ascending });
+  const modelLabel = (model: ModelName | null) => (model === null ? '' : deps.isKnownModel(model) ? model : other);
+  const gauges = createGauges({ modelLabel });
+  const watch = watchProcess((kind, seconds) => series.add('garbageCollection', { kind }, seconds));
+  const startedAt = deps.wallNow() / 1000;
+  const build = { version: deps.version, node: nodeVersion };
+  const rendering = new Map<Format, Promise<Exposition>>();
+  let reload = { ok: true, at: startedAt };
+
+  function* rows(): Iterable<Row> {
+    for (const name of Object.keys(told) as ToldName[]) yield { spec: told[name], metrics: series.metrics(name) };
+    yield* gauges.rows();
+  }
+
+  async function scrape(format: Format): Promise<Exposition> {
+    const fleet = deps.view();
+    series.keepOnly(new Set(fleet.backends.map(({ id }) => id)));
+    const usage = { size: series.size, budget: options.seriesBudget };
+    gauges.read({ fleet, process: watch.sample(), startedAt, reload, build, series: usage });
+    return expose(rows(), format);
+  }
+
+  return {
+    observe(event) {
+      try {
+        if (event.kind === 'config-reloaded')
+          reload = { ok: event.ok, at: event.ok ? deps.wallNow() / 1000 : reload.at };
+        else count(series, modelLabel, event);
+      } catch {
+        // Whoever emits must not learn that counting failed; that it did is itself counted.
+        series.add('bugs', {}, 1);
+      }
+    },
+    render(accept) {
+      const format = formatFor(accept);
+      const running = rendering.get(format);
+      if (running !== undefined) return running;
+      const started = scrape(format).finally(() => rendering.delete(format));
+      rendering.set(format, started);
+      return started;
+    },
+    close: () => watch.close(),
+  };
+}
+
+type ModelLabel = (model: ModelName | null) => string;
+
+function count(series: Series, modelLabel: ModelLabel, event: Exclude<Event, { kind: 'config-reloaded' }>): void {
+  switch (event.kind) {
+    case 'request-finished':
+      countRequest(series, event, modelLabel(event.model));
+      return;
+    case 'first-token': {
+      const { route, backend } = event;
+      const labels = { route, backend, model: modelLabel(event.model), warm: String(event.warm) };
+      series.add('firstToken', labels, event.ms / 1000);
+      return;
+    }
+    case 'attempt-failed': {
+      const reason = failureLabel(event.failure);
+      series.add('attemptFailures', { backend: event.backend, reason }, 1);
+      if (event.retried) series.add('retries', { reason }, 1);
+      return;
+    }
+    case 'backend-state':
+      series.add('stateTransitions', { backend: event.backend, from: event.from, to: event.to }, 1);
+      return;
+    case 'breaker-state':
+      series.add('circuitTransitions', { backend: event.backend, from: event.from, to: event.to }, 1);
+      return;
+    case 'model-loaded':
+    case 'model-unloaded': {
+      const labels = { backend: event.backend, model: modelLabel(event.model), reason: event.reason };
+      series.add(event.kind === 'model-loaded' ? 'modelLoads' : 'modelUnloads', labels, 1);
+      return;
+    }
+    case 'digest-skew':
+      series.add('digestSkew', { model: modelLabel(event.model) }, 1);
+      return;
+    case 'bug':
+      series.add('bugs', {}, 1);
+      return;
+    case 'queued':
+    case 'dequeued':
+      // The depth is read at the scrape, and the wait is part of the finished request: a wait of 0 counts there too.
+      return;
+  }
+}
+
+function countRequest(series: Series, event: RequestFinished, model: string): void {
+  const { route, outcome, traceId } = event;
+  const backend = event.backend ?? '';
+  series.add('requests', { route, model, backend, outcome, stream: String(event.stream) }, 1);
+  series.add('duration', { route, model, outcome }, event.durationMs / 1000, traceId);
+
+  const waited = waitOutcome(event);
+  if (waited !== null) series.add('queueWait', { model, outcome: waited }, event.queueMs / 1000);
+  if (event.overheadMs !== undefined) series.add('overhead', { route }, event.overheadMs / 1000);
+  if (event.reason !== null) series.add('routingDecisions', { reason: event.reason }, 1);
+  if (event.failovers > 0) series.add('failovers', { outcome }, event.failovers);
+
+  if (event.gonePhase !== null) series.add('clientDisconnects', { phase: event.gonePhase }, 1);
+  else if (outcome !== 'ok' && event.firstByteMs !== null) series.add('streamAborted', { backend, cause: outcome }, 1);
+  else if (outcome !== 'ok' && event.attempts === 0) series.add('rejected', { reason: outcome }, 1);
+
+  countUsage(series, event, model, backend);
+}
+
+function countUsage(series: Series, event: RequestFinished, model: string, backend: string): void {
+  const { promptTokens, outputTokens, outputMs, loadMs } = event.usage;
+  if (promptTokens !== undefined) series.add('tokens', { model, backend, type: 'input' }, promptTokens);
+  if (outputTokens !== undefined) series.add('tokens', { model, backend, type: 'output' }, outputTokens);
+  if (loadMs !== undefined && event.warm === false) series.add('modelLoad', { model, backend }, loadMs / 1000);
+  const perToken = secondsPerToken(event);
+  if (perToken !== null) series.add('perToken', { model, backend }, perToken);
+  if (outputTokens !== undefined && outputMs !== undefined && outputMs > 0) {
+    series.add('tokenRate', { model, backend }, outputTokens / (outputMs / 1000));
+  }
+}
+
+/** How a request's stay in the queue ended; null for one that was never in it, such as a list or a refused body. */
+function waitOutcome(event: RequestFinished): 'leased' | 'timeout' | 'client-gone' | null {
+  if (event.backend !== null) return 'leased';
+  if (event.outcome === 'queue-timeout') return 'timeout';
+  return event.gonePhase === 'queued' ? 'client-gone' : null;
+}
+
+/** By the backend's clock when it told, else by ours from the first byte on; null for answers of less than two tokens. */
+function secondsPerToken({ usage, stream, durationMs, firstByteMs, outcome }: RequestFinished): number | null {
+  const { outputTokens = 0, outputMs } = usage;
+  if (outcome !== 'ok' || outputTokens < 2) return null;
+  if (outputMs !== undefined) return outputMs / outputTokens / 1000;
+  return stream && firstByteMs !== null ? (durationMs - firstByteMs) / (outputTokens - 1) / 1000 : null;
+}
+
+/** Failures reach events as text; only codes of core/errors.ts may become labels. */
+function failureLabel(failure: string): string {
+  return Object.hasOwn(failures, failure) ? failure : other;
+}
