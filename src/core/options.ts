@@ -26,3 +26,14 @@ export function Size(options: UnitOptions): TUnsafe<number> {
 export function Secret(options: { readonly description: string }): TUnsafe<string> {
   return Type.Unsafe<string>({ type: 'string', format: 'secret', ...options });
 }
+
+/** Where a listener binds. Port 0 lets the system choose. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Written `HOST:PORT`, `:PORT` (every interface) or `[::1]:PORT`; the room receives host and port. */
+export function Address(options: { readonly description: string; readonly default?: string }): TUnsafe<Address> {
+  return Type.Unsafe<Address>({ type: 'string', format: 'address', ...options });
+}

@@ -1,0 +1,56 @@
+/** THE LIST of commands, and which of them the arguments ask for. */
+import { nearest } from '../config/nearest.ts';
+import type { Command, Io } from './io.ts';
+
+export interface CommandEntry {
+  /** One line for the help. */
+  readonly summary: string;
+  /** The code of a command is loaded when it is run. */
+  load(): Promise<Command>;
+}
+
+export const defaultCommand = 'serve';
+
+export const commands: Readonly<Record<string, CommandEntry>> = {
+  serve: {
+    summary: 'start the gateway; what is done when no command is given',
+    load: async () => (await import('./serve.ts')).serveCommand,
+  },
+  check: {
+    summary: 'check the configuration and start nothing; exit 1 when something is wrong',
+    load: async () => (await import('./check.ts')).checkCommand,
+  },
+  config: {
+    summary: '--effective: print the merged configuration, each value with its source',
+    load: async () => (await import('./config.ts')).configCommand,
+  },
+  health: {
+    summary: 'exit 0 when the configured gateway is alive; for health checks of containers',
+    load: async () => (await import('./health.ts')).healthCommand,
+  },
+  help: {
+    summary: 'print this',
+    load: async () => (await import('./help.ts')).helpCommand,
+  },
+  version: {
+    summary: 'print the version',
+    load: async () => (await import('./version.ts')).versionCommand,
+  },
+};
+
+/** Runs what the arguments (without node and the script) ask for and resolves with the exit code. */
+export async function runCommand(argv: readonly string[], io: Io): Promise<number> {
+  const [name, rest] = chosen(argv);
+  if (Object.hasOwn(commands, name)) return (await commands[name]!.load())(rest, io);
+  const near = nearest(name, Object.keys(commands));
+  const hint = near === null ? '`llamero help` lists them' : `did you mean \`${near}\`?`;
+  io.stderr.write(`llamero: unknown command \`${name}\`; ${hint}\n`);
+  return 2;
+}
+
+function chosen(argv: readonly string[]): readonly [string, readonly string[]] {
+  const [first, ...rest] = argv;
+  if (argv.some((argument) => argument === '--help' || argument === '-h')) return ['help', []];
+  if (first === '--version' || first === '-V') return ['version', rest];
+  return first === undefined || first.startsWith('-') ? [defaultCommand, argv] : [first, rest];
+}

@@ -1,0 +1,21 @@
+/** What a command is given instead of the process: output, environment, files, and a signal that says stop. */
+import type { Environment } from '../config/env-layer.ts';
+import type { Files } from '../config/files.ts';
+
+export interface Output {
+  write(text: string): unknown;
+  /** Whether a person looks at it: colours and symbols are for them only. */
+  readonly isTTY?: boolean | undefined;
+}
+
+export interface Io {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: Environment;
+  readonly files: Files;
+  /** Aborts when the process is asked to stop. */
+  readonly signal: AbortSignal;
+}
+
+/** Arguments after the command's name → exit code: 0 done, 1 found something wrong, 2 was not understood. */
+export type Command = (argv: readonly string[], io: Io) => Promise<number>;

@@ -1,0 +1,52 @@
+/** The whole configuration as one schema, put together from what each room exports for its options. */
+import { Type, type Static, type TSchema } from 'typebox';
+import { BreakerOptions } from '../backends/breaker.ts';
+import { ProberOptions } from '../backends/prober.ts';
+import { BackendOptions } from '../core/backend.ts';
+import { HealthOptions } from '../core/health.ts';
+import { PolicyOptions } from '../core/policies/choice.ts';
+import { SchedulerOptions } from '../core/scheduler.ts';
+import { TimeoutOptions } from '../http/journey.ts';
+import { LogOptions } from '../observe/log.ts';
+import { MetricsOptions } from '../observe/metrics.ts';
+import { AdminOptions, ListenOptions, ShutdownOptions, SimulateOptions } from './sections.ts';
+import { schemaNode, type SchemaNode } from './schema-node.ts';
+
+function describe(schema: TSchema): { description: string } {
+  return { description: schemaNode(schema).description ?? '' };
+}
+
+const { url, ...otherBackendOptions } = BackendOptions.properties;
+const Backend = Type.Object(
+  { url: Type.String({ ...describe(url), format: 'uri' }), ...otherBackendOptions },
+  { additionalProperties: false, ...describe(BackendOptions), short: 'backend-spec' },
+);
+
+export const ConfigSchema = Type.Object(
+  {
+    listen: ListenOptions,
+    admin: AdminOptions,
+    backends: Type.Array(Backend, {
+      description:
+        'The Ollamas to send requests to. A plain string is the short form `[name=]URL[#weight=2,slots=4]`. With none, a ' +
+        'local Ollama is looked for.',
+      default: [],
+    }),
+    policy: PolicyOptions,
+    queue: SchedulerOptions,
+    timeouts: TimeoutOptions,
+    health: HealthOptions,
+    probes: ProberOptions,
+    breaker: BreakerOptions,
+    log: LogOptions,
+    metrics: MetricsOptions,
+    shutdown: ShutdownOptions,
+    simulate: SimulateOptions,
+  },
+  { additionalProperties: false },
+);
+
+/** What every room's factory is handed its part of: defaults filled in, durations in ms, sizes in bytes. */
+export type Config = Static<typeof ConfigSchema>;
+
+export const configSchema: SchemaNode = schemaNode(ConfigSchema);
