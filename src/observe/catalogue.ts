@@ -75,7 +75,7 @@ export const told = {
   requests: {
     name: 'llamero_requests_total',
     type: 'counter',
-    help: 'Finished requests; outcome is ok, client-gone or a code of errors.md.',
+    help: 'Finished requests; outcome is ok, client-gone, client-error, backend-error or a code of errors.md.',
     labels: ['route', 'model', 'backend', 'outcome', 'stream'],
   },
   duration: {

@@ -49,7 +49,8 @@ const explainedLabels: Readonly<Record<LabelName, string>> = {
   model: 'Canonical name of a model some backend has; `other` for every other name; empty when the request needs none.',
   backend: 'Name of a configured backend; empty when none was asked. Its series go when it is removed.',
   outcome:
-    '`ok`, `client-gone` or a code of [errors.md](errors.md); for the queue `leased`, `timeout` or `client-gone`.',
+    '`ok`, `client-gone`, `client-error` or `backend-error` when the backend said so, or a code of [errors.md](errors.md); for the ' +
+    'queue `leased`, `timeout` or `client-gone`.',
   stream: '`true` or `false`.',
   warm: '`true` when the model was known to be in memory, else `false`.',
   type: '`input` or `output`.',

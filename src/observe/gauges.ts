@@ -20,6 +20,7 @@ export interface Snapshot {
 export interface GaugesDependencies {
   /** A model name as a label value. */
   readonly modelLabel: (model: ModelName | null) => string;
+  readonly isSimulated: (backend: BackendId) => boolean;
 }
 
 export interface Gauges {
@@ -32,7 +33,7 @@ type Put = (name: SeenName, labels: Labels, value: number) => void;
 const serving: ReadonlySet<BackendState> = new Set(['up', 'probation']);
 const breakerNumbers: Readonly<Record<BreakerState, number>> = { closed: 0, open: 1, 'half-open': 2 };
 
-export function createGauges({ modelLabel }: GaugesDependencies): Gauges {
+export function createGauges(deps: GaugesDependencies): Gauges {
   const metrics = new Map<SeenName, Gauge<LabelName> | Counter<LabelName>>();
   for (const [name, spec] of Object.entries(seen) as [SeenName, MetricSpec][]) {
     const config = { name: spec.name, help: spec.help, labelNames: [...spec.labels], registers: [] };
@@ -46,8 +47,8 @@ export function createGauges({ modelLabel }: GaugesDependencies): Gauges {
   return {
     read(snapshot) {
       for (const metric of metrics.values()) metric.reset();
-      readFleet(snapshot.fleet, add, modelLabel);
-      readResidents(snapshot.fleet, onceResident, add, modelLabel);
+      readFleet(snapshot.fleet, add, deps);
+      readResidents(snapshot.fleet, onceResident, add, deps.modelLabel);
       readSelf(snapshot, add);
     },
     *rows() {
@@ -56,20 +57,26 @@ export function createGauges({ modelLabel }: GaugesDependencies): Gauges {
   };
 }
 
-function readFleet(fleet: FleetView, add: Put, modelLabel: (model: ModelName | null) => string): void {
+function readFleet(fleet: FleetView, add: Put, { modelLabel, isSimulated }: GaugesDependencies): void {
   for (const [model, depth] of fleet.waiting) add('queueDepth', { model: modelLabel(model) }, depth);
   for (const view of fleet.backends) {
     const backend = view.id;
-    for (const [model, count] of view.inFlight) add('inFlight', { backend, model: modelLabel(model) }, count);
-    if (view.inFlight.size === 0) add('inFlight', { backend, model: '' }, 0);
+    let withoutModel = view.inFlight;
+    for (const [model, count] of view.inFlightByModel) {
+      add('inFlight', { backend, model: modelLabel(model) }, count);
+      withoutModel -= count;
+    }
+    // Always there, so that the sum over the models of an idle backend is 0 and not nothing.
+    add('inFlight', { backend, model: '' }, withoutModel);
     add('slots', { backend }, view.slots);
     add('backendUp', { backend }, serving.has(view.state) ? 1 : 0);
     for (const state of backendStates) add('backendState', { backend, state }, state === view.state ? 1 : 0);
-    add('backendInfo', { backend, version: versionLabel(view), simulated: String(view.simulated) }, 1);
+    add('backendInfo', { backend, version: versionLabel(view), simulated: String(isSimulated(backend)) }, 1);
     add('circuitState', { backend }, breakerNumbers[view.breaker]);
-    add('modelsLoaded', { backend }, view.resident.length);
+    const resident = view.resident ?? [];
+    add('modelsLoaded', { backend }, resident.length);
     let vramBytes = 0;
-    for (const model of view.resident) vramBytes += model.vramBytes;
+    for (const model of resident) vramBytes += model.vramBytes;
     add('vram', { backend }, vramBytes);
   }
 }
@@ -84,7 +91,7 @@ function readResidents(
   const present = new Set(fleet.backends.map(({ id }) => id));
   for (const id of once.keys()) if (!present.has(id)) once.delete(id);
   for (const { id, resident } of fleet.backends) {
-    const now = new Set(resident.map(({ name }) => modelLabel(name)));
+    const now = new Set((resident ?? []).map(({ name }) => modelLabel(name)));
     const before = once.get(id) ?? new Set<string>();
     const known = new Set([...before].filter((model) => now.has(model) || modelLabel(model) === model));
     for (const model of now) known.add(model);

@@ -98,7 +98,6 @@ export function createLog(deps: LogDependencies, options: LogOptions): Log {
       logger.level = level;
     },
     close() {
-      guarded(() => logger.flush());
       if ('flushSync' in output) guarded(() => (output as ReturnType<typeof standardOutput>).flushSync());
     },
   };

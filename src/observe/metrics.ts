@@ -2,8 +2,7 @@
 import { version as nodeVersion } from 'node:process';
 import { Type, type Static } from 'typebox';
 import type { Event, RequestFinished } from '../core/events.ts';
-import { failures } from '../core/errors.ts';
-import type { ModelName } from '../core/types.ts';
+import type { BackendId, ModelName } from '../core/types.ts';
 import { defaultBuckets, told, type BucketName, type ToldName } from './catalogue.ts';
 import { expose, formatFor, type Exposition, type Format, type Row } from './exposition.ts';
 import type { FleetView } from './fleet-view.ts';
@@ -54,6 +53,8 @@ export interface MetricsDependencies {
   readonly view: () => FleetView;
   /** Whether some backend has the model; every other name is counted as `other`. */
   readonly isKnownModel: (name: ModelName) => boolean;
+  /** Whether a backend is one of the built-in simulated ones. */
+  readonly isSimulated: (backend: BackendId) => boolean;
   /** Epoch milliseconds. */
   readonly wallNow: () => number;
   /** The gateway's own version. */
@@ -74,7 +75,7 @@ export function createMetrics(deps: MetricsDependencies, options: MetricsOptions
   ) as Record<BucketName, number[]>;
   const series = createSeries({ budget: options.seriesBudget, exemplars: options.exemplars, buckets: ascending });
   const modelLabel = (model: ModelName | null) => (model === null ? '' : deps.isKnownModel(model) ? model : other);
-  const gauges = createGauges({ modelLabel });
+  const gauges = createGauges({ modelLabel, isSimulated: deps.isSimulated });
   const watch = watchProcess((kind, seconds) => series.add('garbageCollection', { kind }, seconds));
   const startedAt = deps.wallNow() / 1000;
   const build = { version: deps.version, node: nodeVersion };
@@ -131,7 +132,7 @@ function count(series: Series, modelLabel: ModelLabel, event: Exclude<Event, { k
       return;
     }
     case 'attempt-failed': {
-      const reason = failureLabel(event.failure);
+      const reason = word(event.failure);
       series.add('attemptFailures', { backend: event.backend, reason }, 1);
       if (event.retried) series.add('retries', { reason }, 1);
       return;
@@ -144,7 +145,7 @@ function count(series: Series, modelLabel: ModelLabel, event: Exclude<Event, { k
       return;
     case 'model-loaded':
     case 'model-unloaded': {
-      const labels = { backend: event.backend, model: modelLabel(event.model), reason: event.reason };
+      const labels = { backend: event.backend, model: modelLabel(event.model), reason: word(event.reason) };
       series.add(event.kind === 'model-loaded' ? 'modelLoads' : 'modelUnloads', labels, 1);
       return;
     }
@@ -207,7 +208,7 @@ function secondsPerToken({ usage, stream, durationMs, firstByteMs, outcome }: Re
   return stream && firstByteMs !== null ? (durationMs - firstByteMs) / (outputTokens - 1) / 1000 : null;
 }
 
-/** Failures reach events as text; only codes of core/errors.ts may become labels. */
-function failureLabel(failure: string): string {
-  return Object.hasOwn(failures, failure) ? failure : other;
+/** Reasons reach events as text. They are the gateway's own words; a sentence among them becomes a word. */
+function word(reason: string): string {
+  return reason.replace(/[^\w-]+/g, '-').slice(0, 48);
 }
