@@ -51,8 +51,12 @@ export type Event =
   /** One of our own assertions failed; the request failed, the process goes on. */
   | { readonly kind: 'bug'; readonly message: string; readonly stack: string | undefined };
 
-/** `unknown` until the first probe; `down` by probe; `ejected` by passive evidence; `draining` by the operator. */
-export type BackendState = 'unknown' | 'up' | 'down' | 'ejected' | 'draining';
+/**
+ * `unknown` until the first probe; `down` by probe or a refused connection; `ejected` by the outcomes of requests or its
+ * breaker; `probation` after an ejection, one request at a time; `draining` by the operator, or removed but not finished.
+ */
+export const backendStates = ['unknown', 'up', 'down', 'ejected', 'probation', 'draining'] as const;
+export type BackendState = (typeof backendStates)[number];
 export type BreakerState = 'closed' | 'open' | 'half-open';
 
 /** Exactly one per request, on the close of its response. The fields are the log line's. */
@@ -79,6 +83,8 @@ export interface RequestFinished {
   readonly gonePhase: Phase | null;
   readonly warm: boolean | null;
   readonly queueMs: Millis;
+  /** What the gateway itself took before a backend was asked, `queueMs` not counted; absent when none was asked. */
+  readonly overheadMs?: Millis;
   readonly firstByteMs: Millis | null;
   readonly durationMs: Millis;
   readonly bytesIn: number;

@@ -1,0 +1,154 @@
+/** A backend as the operator wrote it down (`BackendOptions`) and as the fleet holds it (`BackendSpec`). */
+import { Type, type Static } from 'typebox';
+import { Secret } from './options.ts';
+import { canonicalModelName } from './model-name.ts';
+import type { BackendId, ModelName } from './types.ts';
+
+/**
+ * Concurrent requests of a backend whose slots are `auto`. Ollama does not tell its OLLAMA_NUM_PARALLEL; its default is 1,
+ * per loaded model. Four keeps a server that was raised busy, and costs one that was not only that up to three requests
+ * wait in its own queue instead of ours.
+ */
+export const AUTO_SLOTS = 4;
+
+export const BackendOptions = Type.Object(
+  {
+    name: Type.Optional(
+      Type.String({
+        description: 'Name in logs, metrics and headers. Without it, host and port of the URL.',
+        pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$',
+        maxLength: 63,
+      }),
+    ),
+    url: Type.String({
+      description: 'Where the Ollama listens, e.g. `http://10.0.0.2:11434`.',
+      pattern: '^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\\s]+(/[^?#\\s]*)?$',
+    }),
+    weight: Type.Number({
+      description: 'Relative share of the requests; a backend of weight 2 takes twice the load of one of weight 1.',
+      exclusiveMinimum: 0,
+      maximum: 1000,
+      default: 1,
+    }),
+    slots: Type.Union([Type.Literal('auto'), Type.Integer({ minimum: 1, maximum: 10_000 })], {
+      description:
+        `Requests it may hold at once; the others wait in the gateway. Set it to the server's OLLAMA_NUM_PARALLEL times ` +
+        `the models it serves at once. \`auto\` is ${AUTO_SLOTS}.`,
+      default: 'auto',
+    }),
+    models: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        description:
+          'Only these models are sent to it: names, or patterns with `*` and `?`, e.g. `["llama3*", "qwen3:8b"]`. ' +
+          'Without it, whatever it has.',
+      }),
+    ),
+    tls: Type.Optional(
+      Type.Object(
+        {
+          ca: Type.Optional(
+            Type.String({ description: 'PEM file of the authorities to trust, instead of the system’s.' }),
+          ),
+          cert: Type.Optional(Type.String({ description: 'PEM file of the certificate the gateway shows.' })),
+          key: Type.Optional(Type.String({ description: 'PEM file of the private key to `cert`.' })),
+          servername: Type.Optional(
+            Type.String({ description: 'Name to ask for and to verify, when it is not the URL’s host.' }),
+          ),
+          insecureSkipVerify: Type.Boolean({
+            description: 'Accept any certificate. Whoever sits between reads every prompt.',
+            default: false,
+          }),
+        },
+        { additionalProperties: false, description: 'How to speak TLS to it.' },
+      ),
+    ),
+    auth: Type.Optional(
+      Type.Object(
+        {
+          token: Secret({ description: 'Credential the gateway shows to this backend.' }),
+          header: Type.Optional(
+            Type.String({
+              description: 'Header that carries the token as it is. Without it, `Authorization: Bearer <token>`.',
+              pattern: '^[A-Za-z0-9-]+$',
+            }),
+          ),
+        },
+        { additionalProperties: false, description: 'What the backend, or a proxy in front of it, asks for.' },
+      ),
+    ),
+  },
+  { additionalProperties: false, description: 'One Ollama.' },
+);
+export type BackendOptions = Static<typeof BackendOptions>;
+
+export interface BackendSpec {
+  readonly id: BackendId;
+  /** Scheme, host, port and path prefix; no trailing slash. */
+  readonly url: string;
+  readonly weight: number;
+  readonly slots: number | 'auto';
+  /** Patterns the canonical model name must match one of; null when everything is allowed. */
+  readonly models: readonly string[] | null;
+  readonly tls?: BackendTls;
+  readonly auth?: BackendAuth;
+}
+
+/** File names, as configured; backends reads them. */
+export type BackendTls = NonNullable<BackendOptions['tls']>;
+export type BackendAuth = NonNullable<BackendOptions['auth']>;
+
+/** Specs in the same order. Unnamed backends are named after their host and port, and numbered when two would collide. */
+export function backendSpecs(options: readonly BackendOptions[]): readonly BackendSpec[] {
+  const taken = new Set(options.flatMap((option) => (option.name === undefined ? [] : [option.name])));
+  return options.map((option) => {
+    const { name, url, weight, slots, models, ...connection } = option;
+    let id = name;
+    if (id === undefined) {
+      id = numbered(nameOf(url), taken);
+      taken.add(id);
+    }
+    return { id, url: url.replace(/\/+$/, ''), weight, slots, models: models ?? null, ...connection };
+  });
+}
+
+/** Throughout core: how many leases the spec allows. */
+export function slotsOf(spec: BackendSpec): number {
+  return spec.slots === 'auto' ? AUTO_SLOTS : spec.slots;
+}
+
+/**
+ * A test for canonical names. A pattern without wildcards is a model name and follows its defaults (`llama3.2` is
+ * `llama3.2:latest`); `*` stands for any text, `?` for one character.
+ */
+export function modelFilter(patterns: readonly string[]): (model: ModelName) => boolean {
+  const exact = new Set<string>();
+  const globs: RegExp[] = [];
+  for (const pattern of patterns) {
+    if (/[*?]/.test(pattern)) globs.push(globExpression(pattern));
+    else exact.add(canonicalModelName(pattern) ?? pattern);
+  }
+  return (model) => exact.has(model) || globs.some((glob) => glob.test(model));
+}
+
+function globExpression(pattern: string): RegExp {
+  const source = pattern
+    .toLowerCase()
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*+/g, '.*')
+    .replace(/\?/g, '.');
+  return new RegExp(`^${source}$`, 's');
+}
+
+function nameOf(url: string): BackendId {
+  const { hostname, port } = new URL(url);
+  const text = port === '' ? hostname : `${hostname}-${port}`;
+  const safe = text.replace(/[^A-Za-z0-9._-]/g, '-').replace(/^[^A-Za-z0-9]+/, '');
+  return safe === '' ? 'backend' : safe.slice(0, 56);
+}
+
+function numbered(name: BackendId, taken: ReadonlySet<BackendId>): BackendId {
+  if (!taken.has(name)) return name;
+  let number = 2;
+  while (taken.has(`${name}-${number}`)) number += 1;
+  return `${name}-${number}`;
+}

@@ -1,0 +1,78 @@
+/** Who of the fleet may serve a job now, or why nobody may. */
+import { isWarm, mayServe, trialFree, useFor, type Entry } from './fleet-entry.ts';
+import { weightShare, type HealthOptions } from './health.ts';
+import type { Candidate } from './policies/policy.ts';
+import type { BackendId, Job, Millis, NonEmpty } from './types.ts';
+
+export type Eligibility =
+  | { readonly kind: 'candidates'; readonly candidates: NonEmpty<Candidate> }
+  /**
+   * `unknown-model`: every backend is known not to have it, or not allowed to serve it. `tried`: only backends that were
+   * tried already could. `no-backend`: those that could are all down, ejected or draining. `full`: they are all busy.
+   */
+  | { readonly kind: 'none'; readonly reason: 'unknown-model' | 'tried' | 'no-backend' | 'full' };
+
+/** What one pass over the fleet finds. */
+interface Survey {
+  /** May serve it now. */
+  readonly free: Entry[];
+  /** Ejected, and otherwise free. */
+  readonly spare: Entry[];
+  /** How many may have the model, are not tried yet, are in use (tried or not), are ejected. */
+  serving: number;
+  untried: number;
+  inUse: number;
+  ejected: number;
+}
+
+export function eligibility(
+  entries: readonly Entry[],
+  { job, tried }: { readonly job: Job; readonly tried: readonly BackendId[] },
+  now: Millis,
+  options: HealthOptions,
+): Eligibility {
+  const found = survey(entries, job, tried, now);
+  // An ejection never takes the last backend that can serve a model.
+  const chosen = found.inUse > 0 ? found.free : found.spare;
+  const candidates = chosen.map((entry) => candidateOf(entry, job, now, options));
+  if (isNonEmpty(candidates)) return { kind: 'candidates', candidates };
+  return { kind: 'none', reason: reasonFor(found, entries.length) };
+}
+
+function survey(entries: readonly Entry[], job: Job, tried: readonly BackendId[], now: Millis): Survey {
+  const found: Survey = { free: [], spare: [], serving: 0, untried: 0, inUse: 0, ejected: 0 };
+  for (const entry of entries) {
+    if (!mayServe(entry, job.model, job.only)) continue;
+    found.serving += 1;
+    const use = useFor(entry, job.model);
+    const inUse = use === 'yes' || use === 'trial';
+    if (inUse) found.inUse += 1;
+    if (tried.includes(entry.spec.id)) continue;
+    found.untried += 1;
+    if (use === 'last-resort') found.ejected += 1;
+    if (use === 'no' || entry.inFlight >= entry.slots || now < entry.busyUntil) continue;
+    if (!inUse) found.spare.push(entry);
+    else if (use === 'yes' || trialFree(entry, job.model, now)) found.free.push(entry);
+  }
+  return found;
+}
+
+function reasonFor(found: Survey, fleetSize: number): 'unknown-model' | 'tried' | 'no-backend' | 'full' {
+  if (found.serving === 0) return fleetSize === 0 ? 'no-backend' : 'unknown-model';
+  if (found.untried === 0) return 'tried';
+  return found.inUse > 0 || found.ejected > 0 ? 'full' : 'no-backend';
+}
+
+function candidateOf(entry: Entry, job: Job, now: Millis, options: HealthOptions): Candidate {
+  return {
+    id: entry.spec.id,
+    weight: entry.spec.weight * weightShare(entry.credit.trust, now, options),
+    slots: entry.slots,
+    inFlight: entry.inFlight,
+    warm: isWarm(entry, job.model),
+  };
+}
+
+function isNonEmpty<T>(list: readonly T[]): list is NonEmpty<T> {
+  return list.length > 0;
+}

@@ -1,0 +1,423 @@
+/**
+ * The one mutable table: backends, what is known of them, and who holds their slots. Probers, breakers and the operator
+ * report observations; leases report outcomes; `conclude` alone says whether a backend may be used.
+ */
+import assert from 'node:assert/strict';
+import type { BackendSpec } from './backend.ts';
+import type { BackendState, BreakerState, Emit } from './events.ts';
+import { eligibility, type Eligibility } from './eligibility.ts';
+import { conclude, isWarm, mayServe, newEntry, respecify, useFor, type Credit, type Entry } from './fleet-entry.ts';
+import {
+  connectionRefused,
+  judged,
+  newTrust,
+  probeFailed,
+  probeSucceeded,
+  trustAfterOutage,
+  trustAt,
+  type Evidence,
+  type HealthOptions,
+} from './health.ts';
+import type { Observation } from './observation.ts';
+import type {
+  BackendId,
+  Clock,
+  InstalledModel,
+  Job,
+  Millis,
+  ModelName,
+  Outcome,
+  ResidentModel,
+  Rng,
+  Timer,
+} from './types.ts';
+
+/** What lists, metrics, the banner and the admin API see of a backend. */
+export interface BackendView {
+  readonly id: BackendId;
+  readonly spec: BackendSpec;
+  readonly state: BackendState;
+  /** Why the state is not `up`; '' when it is. */
+  readonly reason: string;
+  readonly version: string | null;
+  readonly slots: number;
+  readonly inFlight: number;
+  readonly inFlightByModel: ReadonlyMap<ModelName, number>;
+  /** Null until the first inventory. */
+  readonly installed: readonly InstalledModel[] | null;
+  /** Null until first told. */
+  readonly resident: readonly ResidentModel[] | null;
+  readonly breaker: BreakerState;
+  readonly lastError: string | null;
+  /** Models ejected or on probation there, with the reason. */
+  readonly troubled: readonly { readonly model: ModelName; readonly reason: string }[];
+}
+
+/** One slot of one backend, taken. Given back by `give`, once. */
+export interface Hold {
+  readonly backend: BackendId;
+  readonly warm: boolean;
+}
+
+export interface Fleet {
+  /** Replaces the set of backends. What was learnt of an id stays unless its URL changed; a removed one ends its leases. */
+  set(specs: readonly BackendSpec[]): void;
+  /** Ignored for ids that are not, or no longer, configured: reports may arrive late. */
+  observe(id: BackendId, observation: Observation): void;
+  eligible(job: Job, tried: readonly BackendId[]): Eligibility;
+  /** Takes a slot. The backend must be one that `eligible` has just named. */
+  take(id: BackendId, job: Job): Hold;
+  /** The first byte of the answer came: enough to end a trial well. */
+  answered(hold: Hold): void;
+  give(hold: Hold, outcome: Outcome): void;
+  view(): readonly BackendView[];
+  /** Slots of usable backends that may serve the job, busy or not. */
+  capacityFor(job: Job): number;
+  /** Calls back after every change that may let a waiting job go or make it hopeless. Returns the way to stop. */
+  subscribe(listener: () => void): () => void;
+  /** Count up whenever a list made of the inventories, or of what is in memory, may have changed. */
+  readonly revision: { readonly inventory: number; readonly residents: number };
+  /** Cancels its timers. */
+  close(): void;
+}
+
+export interface FleetDependencies {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly emit: Emit;
+}
+
+interface HeldSlot extends Hold {
+  readonly entry: Entry;
+  readonly model: ModelName | null;
+  readonly onTrial: boolean;
+  given: boolean;
+}
+
+/** Models whose failures are remembered per backend; the oldest is forgotten first. */
+const MODEL_CREDITS = 256;
+
+export function createFleet(dependencies: FleetDependencies, options: HealthOptions): Fleet {
+  return new Table(dependencies, options);
+}
+
+class Table implements Fleet {
+  readonly revision = { inventory: 0, residents: 0 };
+  readonly #clock: Clock;
+  readonly #rng: Rng;
+  readonly #emit: Emit;
+  readonly #options: HealthOptions;
+  /** In the configured order. */
+  #entries: readonly Entry[] = [];
+  /** Removed, with leases that have not ended. */
+  readonly #leaving = new Set<Entry>();
+  readonly #listeners = new Set<() => void>();
+  readonly #timers = new Map<Entry, Timer>();
+
+  constructor({ clock, rng, emit }: FleetDependencies, options: HealthOptions) {
+    this.#clock = clock;
+    this.#rng = rng;
+    this.#emit = emit;
+    this.#options = options;
+  }
+
+  set(specs: readonly BackendSpec[]): void {
+    assert(new Set(specs.map((spec) => spec.id)).size === specs.length, 'backend ids are unique');
+    const before = new Map(this.#entries.map((entry) => [entry.spec.id, entry]));
+    this.#entries = specs.map((spec) => {
+      const known = before.get(spec.id) ?? this.#returning(spec);
+      if (known === undefined || known.spec.url !== spec.url) return newEntry(spec, this.#clock.now());
+      before.delete(spec.id);
+      this.#leaving.delete(known);
+      known.removed = false;
+      respecify(known, spec);
+      return known;
+    });
+    for (const gone of before.values()) {
+      gone.removed = true;
+      if (gone.inFlight > 0) this.#leaving.add(gone);
+      this.#settle(gone);
+    }
+    for (const entry of this.#entries) this.#settle(entry);
+    this.revision.inventory += 1;
+    this.revision.residents += 1;
+    this.#changed();
+  }
+
+  observe(id: BackendId, observation: Observation): void {
+    const entry = this.#find(id);
+    if (entry === undefined) return;
+    switch (observation.kind) {
+      case 'alive':
+        this.#learnAlive(entry, observation.version);
+        break;
+      case 'probe-failed':
+        entry.liveness = probeFailed(entry.liveness, observation.reason, this.#options);
+        entry.lastError = observation.reason;
+        break;
+      case 'inventory':
+        this.#learnInventory(entry, observation.models);
+        break;
+      case 'resident':
+        this.#learnResidents(entry, observation.models);
+        break;
+      case 'breaker':
+        this.#learnBreaker(entry, observation.state, observation.reason);
+        break;
+      case 'admin':
+        entry.admin = observation.state;
+        break;
+    }
+    this.#settle(entry);
+    this.#changed();
+  }
+
+  eligible(job: Job, tried: readonly BackendId[]): Eligibility {
+    return eligibility(this.#entries, { job, tried }, this.#clock.now(), this.#options);
+  }
+
+  take(id: BackendId, job: Job): Hold {
+    const entry = this.#find(id);
+    assert(entry !== undefined, 'a slot is taken of a backend in the fleet');
+    assert(entry.inFlight < entry.slots, 'a backend holds no more leases than slots');
+    const use = useFor(entry, job.model);
+    assert(use !== 'no', 'a slot is taken of a backend that may be used');
+    const { model } = job;
+    const onTrial = use !== 'yes';
+    if (onTrial) this.#beginTrial(entry, model);
+    entry.inFlight += 1;
+    if (model !== null) entry.inFlightByModel.set(model, (entry.inFlightByModel.get(model) ?? 0) + 1);
+    const hold: HeldSlot = { backend: id, warm: isWarm(entry, model), entry, model, onTrial, given: false };
+    return hold;
+  }
+
+  answered(hold: Hold): void {
+    const held = hold as HeldSlot;
+    if (!held.onTrial || held.given) return;
+    this.#endTrial(held);
+    this.#succeeded(held);
+    this.#settle(held.entry);
+    this.#changed();
+  }
+
+  give(hold: Hold, outcome: Outcome): void {
+    const held = hold as HeldSlot;
+    assert(!held.given, 'a slot is given back once');
+    held.given = true;
+    const { entry, model } = held;
+    entry.inFlight -= 1;
+    if (model !== null) countDown(entry.inFlightByModel, model);
+    if (entry.removed && entry.inFlight === 0) this.#leaving.delete(entry);
+    if (held.onTrial) this.#endTrial(held);
+    if (outcome.kind === 'done') this.#succeeded(held);
+    if (outcome.kind === 'failed') this.#failed(held, outcome);
+    if (outcome.kind === 'busy') entry.busyUntil = this.#clock.now() + this.#options.busyPause;
+    // The usual end of a request changes nothing but the counts.
+    if (outcome.kind !== 'done' || held.onTrial) this.#settle(entry);
+  }
+
+  view(): readonly BackendView[] {
+    return [...this.#entries, ...this.#leaving].map(viewOf);
+  }
+
+  capacityFor(job: Job): number {
+    let slots = 0;
+    for (const entry of this.#entries) {
+      if (entry.use !== 'no' && mayServe(entry, job.model, job.only)) slots += entry.slots;
+    }
+    return slots;
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    for (const timer of this.#timers.values()) timer.cancel();
+    this.#timers.clear();
+  }
+
+  #find(id: BackendId): Entry | undefined {
+    for (const entry of this.#entries) if (entry.spec.id === id) return entry;
+    return undefined;
+  }
+
+  #returning(spec: BackendSpec): Entry | undefined {
+    return [...this.#leaving].find((entry) => entry.spec.id === spec.id && entry.spec.url === spec.url);
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Lets time and evidence take effect on one row, tells of a change of state, and sees to the next change by time. */
+  #settle(entry: Entry): void {
+    const now = this.#clock.now();
+    entry.credit.trust = trustAt(entry.credit.trust, now);
+    for (const credit of entry.models.values()) credit.trust = trustAt(credit.trust, now);
+    const from = entry.state;
+    Object.assign(entry, conclude(entry));
+    const { state: to, reason } = entry;
+    if (to !== from) {
+      this.revision.inventory += 1;
+      this.revision.residents += 1;
+      this.#emit({ kind: 'backend-state', backend: entry.spec.id, from, to, reason });
+    }
+    this.#timers.get(entry)?.cancel();
+    this.#timers.delete(entry);
+    const wakeAt = entry.removed ? null : nextChange(entry, now);
+    if (wakeAt !== null) {
+      const wake = (): void => {
+        this.#settle(entry);
+        this.#changed();
+      };
+      this.#timers.set(entry, this.#clock.after(wakeAt - now, wake));
+    }
+  }
+
+  #beginTrial(entry: Entry, model: ModelName | null): void {
+    const until = this.#clock.now() + this.#options.probationTimeout;
+    if (entry.use !== 'yes') entry.credit.trialUntil = until;
+    const credit = model === null ? undefined : entry.models.get(model);
+    if (credit !== undefined && credit.trust.standing.kind !== 'trusted') credit.trialUntil = until;
+    this.#settle(entry);
+  }
+
+  #endTrial({ entry, model }: HeldSlot): void {
+    entry.credit.trialUntil = null;
+    const credit = model === null ? undefined : entry.models.get(model);
+    if (credit !== undefined) credit.trialUntil = null;
+  }
+
+  #succeeded({ entry, model, onTrial }: HeldSlot): void {
+    const evidence: Evidence = { verdict: 'success', onTrial, reason: '' };
+    this.#judge(entry.credit, evidence);
+    const credit = model === null ? undefined : entry.models.get(model);
+    if (credit !== undefined) this.#judge(credit, evidence);
+  }
+
+  #failed({ entry, model, onTrial }: HeldSlot, outcome: Outcome & { kind: 'failed' }): void {
+    entry.lastError = outcome.failure;
+    const evidence: Evidence = { verdict: 'failure', onTrial, reason: outcome.failure };
+    if (outcome.against === 'model' && model !== null) {
+      this.#judge(this.#modelCredit(entry, model), evidence);
+      return;
+    }
+    this.#judge(entry.credit, evidence);
+    if (this.#options.refusedIsDown && outcome.failure === 'backend-refused') {
+      entry.liveness = connectionRefused(entry.liveness, 'it refused a connection');
+    }
+  }
+
+  #judge(credit: Credit, evidence: Evidence): void {
+    credit.trust = judged(credit.trust, evidence, { now: this.#clock.now(), luck: this.#rng.next() }, this.#options);
+  }
+
+  #modelCredit(entry: Entry, model: ModelName): Credit {
+    let credit = entry.models.get(model);
+    if (credit === undefined) {
+      credit = { trust: newTrust(this.#clock.now()), trialUntil: null };
+      const oldest = entry.models.keys().next();
+      if (entry.models.size >= MODEL_CREDITS && oldest.done !== true) entry.models.delete(oldest.value);
+      entry.models.set(model, credit);
+    }
+    return credit;
+  }
+
+  #learnAlive(entry: Entry, version: string | null): void {
+    const wasDown = entry.liveness.verdict === 'down';
+    entry.liveness = probeSucceeded(entry.liveness, this.#options);
+    if (wasDown && entry.liveness.verdict === 'up') reviveTrust(entry, this.#clock.now());
+    if (entry.version !== version) this.revision.inventory += 1;
+    entry.version = version;
+  }
+
+  #learnInventory(entry: Entry, models: readonly InstalledModel[]): void {
+    if (entry.installed !== null && sameInventory(entry.installed, models)) return;
+    entry.installed = models;
+    entry.installedNames = new Set(models.map((model) => model.name));
+    this.revision.inventory += 1;
+  }
+
+  #learnResidents(entry: Entry, models: readonly ResidentModel[]): void {
+    const names = new Set(models.map((model) => model.name));
+    const backend = entry.spec.id;
+    for (const model of names) {
+      if (!entry.residentNames.has(model))
+        this.#emit({ kind: 'model-loaded', backend, model, reason: 'seen in memory' });
+    }
+    for (const model of entry.residentNames) {
+      if (!names.has(model)) this.#emit({ kind: 'model-unloaded', backend, model, reason: 'no longer in memory' });
+    }
+    entry.resident = models;
+    entry.residentNames = names;
+    this.revision.residents += 1;
+  }
+
+  #learnBreaker(entry: Entry, state: BreakerState, reason: string): void {
+    if (entry.breaker === state) return;
+    this.#emit({ kind: 'breaker-state', backend: entry.spec.id, from: entry.breaker, to: state, reason });
+    entry.breaker = state;
+    entry.breakerReason = reason;
+  }
+}
+
+/** After an outage nothing that happened before it counts, neither for the backend nor for a model there. */
+function reviveTrust(entry: Entry, now: Millis): void {
+  // An ejection stands: a green probe does not undo what requests have shown.
+  if (entry.credit.trust.standing.kind === 'trusted') entry.credit.trust = trustAfterOutage(entry.credit.trust, now);
+}
+
+/** When time alone will next change who may be used; null when it will not. */
+function nextChange(entry: Entry, now: Millis): Millis | null {
+  let next = entry.busyUntil > now ? entry.busyUntil : Infinity;
+  for (const credit of [entry.credit, ...entry.models.values()]) {
+    const { standing } = credit.trust;
+    if (standing.kind === 'ejected') next = Math.min(next, standing.until);
+    if (credit.trialUntil !== null && credit.trialUntil > now) next = Math.min(next, credit.trialUntil);
+  }
+  return next === Infinity ? null : next;
+}
+
+function sameInventory(a: readonly InstalledModel[], b: readonly InstalledModel[]): boolean {
+  if (a.length !== b.length) return false;
+  return a.every((model, index) => {
+    const other = b[index];
+    return (
+      other !== undefined &&
+      other.name === model.name &&
+      other.digest === model.digest &&
+      other.raw['modified_at'] === model.raw['modified_at']
+    );
+  });
+}
+
+function countDown(counts: Map<ModelName, number>, model: ModelName): void {
+  const left = (counts.get(model) ?? 0) - 1;
+  if (left > 0) counts.set(model, left);
+  else counts.delete(model);
+}
+
+function viewOf(entry: Entry): BackendView {
+  const troubled: { model: ModelName; reason: string }[] = [];
+  for (const [model, { trust }] of entry.models) {
+    if (trust.standing.kind === 'ejected') troubled.push({ model, reason: trust.standing.reason });
+    if (trust.standing.kind === 'probation') troubled.push({ model, reason: 'its ejection is over' });
+  }
+  return {
+    id: entry.spec.id,
+    spec: entry.spec,
+    state: entry.state,
+    reason: entry.reason,
+    version: entry.version,
+    slots: entry.slots,
+    inFlight: entry.inFlight,
+    inFlightByModel: entry.inFlightByModel,
+    installed: entry.installed,
+    resident: entry.resident,
+    breaker: entry.breaker,
+    lastError: entry.lastError,
+    troubled,
+  };
+}

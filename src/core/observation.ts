@@ -1,0 +1,15 @@
+/** Everything the world may tell the fleet about a backend. Reporters report; the fleet alone concludes. */
+import type { BreakerState } from './events.ts';
+import type { InstalledModel, ResidentModel } from './types.ts';
+
+export type Observation =
+  /** A liveness probe succeeded; `version` as `/api/version` gave it, null when it could not be read. */
+  | { readonly kind: 'alive'; readonly version: string | null }
+  | { readonly kind: 'probe-failed'; readonly reason: string }
+  /** The whole of `/api/tags`. */
+  | { readonly kind: 'inventory'; readonly models: readonly InstalledModel[] }
+  /** The whole of `/api/ps`. */
+  | { readonly kind: 'resident'; readonly models: readonly ResidentModel[] }
+  | { readonly kind: 'breaker'; readonly state: BreakerState; readonly reason: string }
+  /** The operator's word. It survives a reload. */
+  | { readonly kind: 'admin'; readonly state: 'active' | 'draining' };

@@ -1,0 +1,347 @@
+/**
+ * The right to one attempt: filter, pick, or wait. `acquire` gives a lease at once when a slot fits, else the job waits in
+ * a bounded queue with a deadline. Whenever something changes, the planner is asked who goes next.
+ */
+import assert from 'node:assert/strict';
+import { Type, type Static } from 'typebox';
+import { GatewayError } from './errors.ts';
+import type { Emit } from './events.ts';
+import type { Eligibility } from './eligibility.ts';
+import type { Fleet, Hold } from './fleet.ts';
+import { Duration } from './options.ts';
+import { policyPlanner, type Placement, type Planner } from './planner.ts';
+import type { Policy } from './policies/policy.ts';
+import { Queue, type Waiter } from './queue.ts';
+import type { BackendId, Clock, Job, Millis, Outcome, RouteReason, Timer } from './types.ts';
+import { createWaitEstimate, type WaitEstimate } from './wait-estimate.ts';
+
+export const SchedulerOptions = Type.Object(
+  {
+    limit: Type.Integer({
+      description: 'Requests that may wait for a slot at once; the next is refused with 503.',
+      minimum: 0,
+      maximum: 1_000_000,
+      default: 1000,
+    }),
+    timeout: Duration({
+      description:
+        'How long a request may wait for a slot before it is refused with 503. Ollama itself would let it wait for ever.',
+      default: '2m',
+      minimum: 0,
+    }),
+    waitForBackend: Type.Boolean({
+      description:
+        'While every backend that could serve a request is down, let it wait up to `timeout` for one to come back, ' +
+        'instead of refusing it at once.',
+      default: true,
+    }),
+  },
+  { additionalProperties: false, description: 'Where requests wait while every slot is taken.' },
+);
+export type SchedulerOptions = Static<typeof SchedulerOptions>;
+
+/** The right to one attempt at one backend. Whoever holds it releases it, exactly once, however the attempt ends. */
+export interface Lease {
+  readonly backend: BackendId;
+  /** Whether the model was known to be in memory there when the lease was given. */
+  readonly warm: boolean;
+  readonly reason: RouteReason;
+  readonly queuedMs: Millis;
+  /** The answer has begun, `ms` after the attempt. */
+  firstByte(ms: Millis): void;
+  /** Gives the slot back. A second call is a bug and throws. */
+  release(outcome: Outcome): void;
+}
+
+export interface SchedulerView {
+  readonly waiting: number;
+  /** Per model; '' for jobs without one. */
+  readonly waitingByModel: ReadonlyMap<string, number>;
+  readonly leases: number;
+  /** How long the one that has waited longest to give up has left; null when nobody waits. */
+  readonly nextTimeoutMs: Millis | null;
+}
+
+export interface Scheduler {
+  /**
+   * A lease, now or when the job's turn has come. `tried` are backends this job must not get again; `waitedMs` is what
+   * it has waited in earlier calls and counts towards the timeout. Rejects with GatewayError: `unknown-model`,
+   * `no-backend`, `queue-full`, `queue-timeout`, `client-gone`, `shutting-down`.
+   */
+  acquire(job: Job, tried: readonly BackendId[], signal: AbortSignal, waitedMs?: Millis): Promise<Lease>;
+  view(): SchedulerView;
+  /** From the next decision on. */
+  setPolicy(policy: Policy | Planner): void;
+  /** Jobs that wait keep their deadline. */
+  setOptions(options: SchedulerOptions): void;
+  /** Refuses who waits and who comes; leases end by themselves. */
+  close(): void;
+}
+
+export interface SchedulerDependencies {
+  readonly fleet: Fleet;
+  readonly policy: Policy | Planner;
+  readonly clock: Clock;
+  readonly emit: Emit;
+}
+
+export function createScheduler(dependencies: SchedulerDependencies, options: SchedulerOptions): Scheduler {
+  return new Dispatcher(dependencies, options);
+}
+
+interface WaitingJob extends Waiter {
+  readonly resolve: (lease: Lease) => void;
+  readonly reject: (error: GatewayError) => void;
+  readonly stopListening: () => void;
+}
+
+class Dispatcher implements Scheduler {
+  readonly #fleet: Fleet;
+  readonly #clock: Clock;
+  readonly #emit: Emit;
+  readonly #queue = new Queue<WaitingJob>();
+  readonly #estimate: WaitEstimate = createWaitEstimate();
+  readonly #unsubscribe: () => void;
+  #planner: Planner;
+  #options: SchedulerOptions;
+  #timer: { readonly at: Millis; readonly timer: Timer } | null = null;
+  #leases = 0;
+  #closed = false;
+
+  constructor({ fleet, policy, clock, emit }: SchedulerDependencies, options: SchedulerOptions) {
+    this.#fleet = fleet;
+    this.#clock = clock;
+    this.#emit = emit;
+    this.#planner = asPlanner(policy);
+    this.#options = options;
+    this.#unsubscribe = fleet.subscribe(() => this.#fleetChanged());
+  }
+
+  acquire(job: Job, tried: readonly BackendId[], signal: AbortSignal, waitedMs: Millis = 0): Promise<Lease> {
+    if (this.#closed) return Promise.reject(new GatewayError('shutting-down', 'the gateway is stopping'));
+    if (signal.aborted) return Promise.reject(clientGone());
+    const eligibility = this.#fleet.eligible(job, tried);
+    if (eligibility.kind === 'none') {
+      const refusal = this.#hopeless(eligibility, job);
+      if (refusal !== null) return Promise.reject(refusal);
+    } else if (this.#queue.size === 0) {
+      const placement = this.#planner.place(job, eligibility.candidates, this.#clock.now());
+      if (placement !== null) return Promise.resolve(this.#lease(job, placement, waitedMs));
+    }
+    return this.#wait(job, tried, signal, waitedMs);
+  }
+
+  view(): SchedulerView {
+    const first = this.#queue.firstToExpire;
+    return {
+      waiting: this.#queue.size,
+      waitingByModel: this.#queue.countByModel(),
+      leases: this.#leases,
+      nextTimeoutMs: first === undefined ? null : first.deadline - this.#clock.now(),
+    };
+  }
+
+  setPolicy(policy: Policy | Planner): void {
+    this.#planner = asPlanner(policy);
+    this.#dispatch();
+  }
+
+  setOptions(options: SchedulerOptions): void {
+    this.#options = options;
+    this.#enforceLimit();
+    this.#rejectHopeless();
+    this.#arm();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#unsubscribe();
+    for (const waiter of this.#everyWaiter()) {
+      this.#refuse(waiter, 'failed', new GatewayError('shutting-down', 'the gateway is stopping'));
+    }
+    this.#arm();
+  }
+
+  #wait(job: Job, tried: readonly BackendId[], signal: AbortSignal, waitedMs: Millis): Promise<Lease> {
+    const now = this.#clock.now();
+    const patience = this.#options.timeout - waitedMs;
+    return new Promise<Lease>((resolve, reject) => {
+      const left = (): void => {
+        if (this.#queue.has(waiter)) this.#refuse(waiter, 'client-gone', clientGone());
+        this.#arm();
+      };
+      const waiter: WaitingJob = {
+        job,
+        tried,
+        since: now - waitedMs,
+        deadline: now + patience,
+        resolve,
+        reject,
+        stopListening: () => signal.removeEventListener('abort', left),
+      };
+      // It stands in the queue before the limit is applied, because a slot that fits it may be free although others wait.
+      this.#queue.push(waiter);
+      signal.addEventListener('abort', left, { once: true });
+      this.#emit({ kind: 'queued', model: job.model, depth: this.#queue.size });
+      this.#dispatch();
+      this.#enforceLimit();
+      this.#arm();
+    });
+  }
+
+  /** Lets go whoever the planner says may go. */
+  #dispatch(): void {
+    while (this.#queue.size > 0) {
+      const dispatch = this.#planner.next(this.#queue, this.#fleet, this.#clock.now());
+      if (dispatch === null) break;
+      const { waiter } = dispatch;
+      assert(this.#queue.remove(waiter), 'only a job that waits is dispatched');
+      waiter.stopListening();
+      const waitedMs = this.#clock.now() - waiter.since;
+      this.#emit({ kind: 'dequeued', model: waiter.job.model, waitedMs, how: 'leased' });
+      waiter.resolve(this.#lease(waiter.job, dispatch, waitedMs));
+    }
+    this.#arm();
+  }
+
+  #lease(job: Job, { backend, reason }: Placement, queuedMs: Millis): Lease {
+    const hold = this.#fleet.take(backend, job);
+    const since = this.#clock.now();
+    let released = false;
+    this.#leases += 1;
+    return {
+      backend,
+      warm: hold.warm,
+      reason,
+      queuedMs,
+      firstByte: () => {
+        if (!released) this.#fleet.answered(hold);
+      },
+      release: (outcome) => {
+        assert(!released, 'a lease is released once');
+        released = true;
+        this.#release(hold, outcome, this.#clock.now() - since);
+      },
+    };
+  }
+
+  #release(hold: Hold, outcome: Outcome, heldMs: Millis): void {
+    this.#leases -= 1;
+    this.#fleet.give(hold, outcome);
+    if (outcome.kind === 'done') this.#estimate.finished(heldMs);
+    if (outcome.kind === 'failed') this.#fleetChanged();
+    else this.#dispatch();
+  }
+
+  #fleetChanged(): void {
+    if (this.#queue.size === 0) return;
+    this.#dispatch();
+    this.#rejectHopeless();
+    this.#arm();
+  }
+
+  /** Jobs that can no longer be served at all need not wait for their deadline. */
+  #rejectHopeless(): void {
+    for (const lane of this.#queue.lanes) {
+      const eligibility = this.#fleet.eligible(lane.head.job, lane.head.tried);
+      if (eligibility.kind === 'candidates') continue;
+      for (const waiter of lane) {
+        const refusal = this.#hopeless(eligibility, waiter.job);
+        if (refusal === null) break;
+        this.#refuse(waiter, 'failed', refusal);
+      }
+    }
+  }
+
+  /** The refusal of a job that waiting cannot help; null when it may wait. */
+  #hopeless({ reason }: Eligibility & { kind: 'none' }, job: Job): GatewayError | null {
+    if (reason === 'unknown-model') return new GatewayError('unknown-model', `model '${job.model}' not found`);
+    if (reason === 'tried') return noBackend('every backend that could serve the request has failed it', 0);
+    if (reason === 'no-backend' && !this.#options.waitForBackend) {
+      return noBackend('no backend that could serve the request is up', DOWN_RETRY_AFTER_MS);
+    }
+    return null;
+  }
+
+  #enforceLimit(): void {
+    while (this.#queue.size > this.#options.limit) {
+      const waiter = this.#queue.leastUrgent!;
+      const retryAfterMs = this.#predictedWait(waiter.job, this.#queue.size);
+      const message = `${this.#options.limit} requests wait already; try again later`;
+      this.#refuse(waiter, 'failed', new GatewayError('queue-full', message, { retryAfterMs }));
+    }
+  }
+
+  #expire(): void {
+    const now = this.#clock.now();
+    for (;;) {
+      const waiter = this.#queue.firstToExpire;
+      if (waiter === undefined || waiter.deadline > now) break;
+      this.#refuse(waiter, 'timeout', this.#timedOut(waiter, now));
+    }
+  }
+
+  #timedOut({ job, tried, since }: WaitingJob, now: Millis): GatewayError {
+    const eligibility = this.#fleet.eligible(job, tried);
+    if (eligibility.kind === 'none' && eligibility.reason === 'no-backend') {
+      return noBackend('no backend that could serve the request came back in time', DOWN_RETRY_AFTER_MS);
+    }
+    const message = `no slot came free within ${Math.round((now - since) / 100) / 10} s`;
+    const retryAfterMs = this.#predictedWait(job, this.#queue.size);
+    return new GatewayError('queue-timeout', message, { retryAfterMs });
+  }
+
+  #refuse(waiter: WaitingJob, how: 'timeout' | 'client-gone' | 'failed', error: GatewayError): void {
+    assert(this.#queue.remove(waiter), 'only a job that waits is refused');
+    waiter.stopListening();
+    const waitedMs = this.#clock.now() - waiter.since;
+    this.#emit({ kind: 'dequeued', model: waiter.job.model, waitedMs, how });
+    waiter.reject(error);
+  }
+
+  #predictedWait(job: Job, ahead: number): Millis {
+    return this.#estimate.predict({ ahead, slots: this.#fleet.capacityFor(job) });
+  }
+
+  #everyWaiter(): WaitingJob[] {
+    return [...this.#queue.lanes].flatMap((lane) => [...lane]);
+  }
+
+  /** One timer for all that wait, and none while nobody does. */
+  #arm(): void {
+    const at = this.#nextWake();
+    if (at === this.#timer?.at) return;
+    this.#timer?.timer.cancel();
+    this.#timer = null;
+    if (at === null) return;
+    const wake = (): void => {
+      this.#timer = null;
+      this.#expire();
+      this.#dispatch();
+    };
+    this.#timer = { at, timer: this.#clock.after(at - this.#clock.now(), wake) };
+  }
+
+  #nextWake(): Millis | null {
+    const first = this.#queue.firstToExpire;
+    if (first === undefined) return null;
+    const wanted = this.#planner.wakeAt?.(this.#clock.now()) ?? null;
+    return wanted === null ? first.deadline : Math.min(first.deadline, wanted);
+  }
+}
+
+/** After which a client may find a backend again, when none is up: a few probes. */
+const DOWN_RETRY_AFTER_MS = 5000;
+
+function asPlanner(policy: Policy | Planner): Planner {
+  return 'pick' in policy ? policyPlanner(policy) : policy;
+}
+
+function clientGone(): GatewayError {
+  return new GatewayError('client-gone', 'the client left while its request waited');
+}
+
+function noBackend(message: string, retryAfterMs: Millis): GatewayError {
+  return new GatewayError('no-backend', message, retryAfterMs > 0 ? { retryAfterMs } : {});
+}
