@@ -100,11 +100,13 @@ export function conclude(entry: Entry): Conclusion {
   if (entry.admin === 'draining') return { state: 'draining', use: 'no', reason: 'drained by the operator' };
   if (entry.liveness.verdict === 'unknown') return { state: 'unknown', use: 'no', reason: 'not probed yet' };
   if (entry.liveness.verdict === 'down') return { state: 'down', use: 'no', reason: entry.liveness.reason };
-  if (entry.breaker === 'open') return { state: 'ejected', use: 'no', reason: `breaker open: ${entry.breakerReason}` };
+  if (entry.breaker !== 'closed') {
+    // Half-open too: a probe is the trial then, because a request might load a model for a minute.
+    return { state: 'ejected', use: 'no', reason: `breaker ${entry.breaker}: ${entry.breakerReason}` };
+  }
   const { standing } = entry.credit.trust;
   if (standing.kind === 'ejected') return { state: 'ejected', use: 'last-resort', reason: standing.reason };
   if (standing.kind === 'probation') return { state: 'probation', use: 'trial', reason: 'its ejection is over' };
-  if (entry.breaker === 'half-open') return { state: 'probation', use: 'trial', reason: 'breaker half-open' };
   return { state: 'up', use: 'yes', reason: '' };
 }
 

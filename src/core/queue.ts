@@ -4,7 +4,7 @@
  * lane fits all of them, so that whoever looks for the next job to go looks at each lane once.
  */
 import { Deadlines } from './deadlines.ts';
-import type { BackendId, Job, Millis } from './types.ts';
+import type { BackendId, Job, Millis, ModelName } from './types.ts';
 
 /** A job that waits. */
 export interface Waiter {
@@ -92,11 +92,11 @@ export class Queue<W extends Waiter> implements WaitingJobs<W> {
     return worst;
   }
 
-  /** Waiting jobs per model; '' for jobs that need none. */
-  countByModel(): ReadonlyMap<string, number> {
-    const counts = new Map<string, number>();
+  /** Waiting jobs per model; null for those that need none. */
+  countByModel(): ReadonlyMap<ModelName | null, number> {
+    const counts = new Map<ModelName | null, number>();
     for (const row of this.#lanes.values()) {
-      const model = row.head.job.model ?? '';
+      const { model } = row.head.job;
       counts.set(model, (counts.get(model) ?? 0) + row.size);
     }
     return counts;

@@ -110,12 +110,27 @@ export type RetryDecision =
       readonly why: 'committed' | 'not-repeatable' | 'final' | 'attempts' | 'deadline' | 'budget';
     };
 
+export interface Retry {
+  /** A request has come; it adds to the budget. */
+  arrived(now: Millis): void;
+  /** A retry that is granted is taken out of the budget, whether it happens or not. */
+  decide(attempt: FailedAttempt, now: Millis): RetryDecision;
+}
+
+export function createRetry({ rng }: { readonly rng: Rng }, options: RetryOptions): Retry {
+  const budget = createRetryBudget(options);
+  return {
+    arrived: budget.deposit,
+    decide: (attempt, now) => decideRetry(attempt, budget, { now, rng }, options),
+  };
+}
+
 /** The budget is asked last, and only when everything else speaks for a retry. */
-export function decideRetry(
+function decideRetry(
   attempt: FailedAttempt,
-  options: RetryOptions,
   budget: RetryBudget,
   { now, rng }: { readonly now: Millis; readonly rng: Rng },
+  options: RetryOptions,
 ): RetryDecision {
   if (attempt.committed) return { retry: false, why: 'committed' };
   if (!attempt.repeatable) return { retry: false, why: 'not-repeatable' };

@@ -12,7 +12,7 @@ import { Duration } from './options.ts';
 import { policyPlanner, type Placement, type Planner } from './planner.ts';
 import type { Policy } from './policies/policy.ts';
 import { Queue, type Waiter } from './queue.ts';
-import type { BackendId, Clock, Job, Millis, Outcome, RouteReason, Timer } from './types.ts';
+import type { BackendId, Clock, Job, Millis, ModelName, Outcome, RouteReason, Timer } from './types.ts';
 import { createWaitEstimate, type WaitEstimate } from './wait-estimate.ts';
 
 export const SchedulerOptions = Type.Object(
@@ -55,8 +55,8 @@ export interface Lease {
 
 export interface SchedulerView {
   readonly waiting: number;
-  /** Per model; '' for jobs without one. */
-  readonly waitingByModel: ReadonlyMap<string, number>;
+  /** Null for jobs that need no model. */
+  readonly waitingByModel: ReadonlyMap<ModelName | null, number>;
   readonly leases: number;
   /** How long the one that has waited longest to give up has left; null when nobody waits. */
   readonly nextTimeoutMs: Millis | null;
