@@ -11,7 +11,7 @@ import type {
   Timing,
 } from '../../src/simulator/scheduler-types.ts';
 import { EventLoop } from '../../bench/sim/event-loop.ts';
-import { seededRng } from '../../bench/sim/luck.ts';
+import { seededRng } from '../../src/simulator/luck.ts';
 
 /** One slot, one place, loads of exactly 20 s, 1,000 prompt tokens and 10 output tokens a second, no fixed cost. */
 const exact: Partial<SchedulerOptions> = {

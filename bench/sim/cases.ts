@@ -1,0 +1,94 @@
+/** The league's cases: fleets and the loads they get. */
+
+export interface Case {
+  readonly name: string;
+  readonly title: string;
+  readonly backends: number;
+  /** Models each backend holds at most (OLLAMA_MAX_LOADED_MODELS). */
+  readonly places: number;
+  /** Requests each loaded model serves at once (OLLAMA_NUM_PARALLEL). */
+  readonly slots: number;
+  readonly models: number;
+  /** Mean requests per second over all conversations. */
+  readonly rate: number;
+  readonly meanTurns: number;
+  readonly thinkMs: number;
+  /** One factor a backend on its prefill and decode rates. */
+  readonly speeds: readonly number[];
+  readonly kind: 'conversations' | 'contexts' | 'two-clients' | 'short' | 'mooncake';
+  readonly loadMs: number;
+  readonly horizonMs: number;
+  /** What is measured begins here. */
+  readonly warmUpMs: number;
+}
+
+const HOUR_MS = 3_600_000;
+
+const common = {
+  backends: 4,
+  places: 2,
+  slots: 4,
+  meanTurns: 4,
+  thinkMs: 20_000,
+  speeds: [1, 1, 1, 1],
+  kind: 'conversations',
+  loadMs: 20_000,
+  horizonMs: HOUR_MS,
+  warmUpMs: 0.15 * HOUR_MS,
+} as const;
+
+const oneModel = { places: 1, models: 1 } as const;
+
+export const cases: readonly Case[] = [
+  { ...common, name: 'A', title: 'four models, room for all', models: 4, rate: 1.2 },
+  { ...common, name: 'B', title: 'models = places', models: 8, rate: 1.2 },
+  { ...common, name: 'C', title: 'more models than places', models: 12, rate: 1 },
+  { ...common, name: 'D', title: "one slot, Ollama's default", slots: 1, models: 4, rate: 0.8 },
+  {
+    ...common,
+    ...oneModel,
+    name: 'E',
+    title: 'one model, long conversations',
+    rate: 1.2,
+    meanTurns: 8,
+    thinkMs: 10_000,
+  },
+  {
+    ...common,
+    ...oneModel,
+    name: 'F',
+    title: 'uneven hardware, one-shot',
+    rate: 1.3,
+    meanTurns: 1,
+    speeds: [1, 1, 0.5, 0.25],
+  },
+  { ...common, name: 'G', title: 'two num_ctx populations', models: 2, rate: 1, kind: 'contexts' },
+  {
+    ...common,
+    ...oneModel,
+    name: 'H',
+    title: 'a client at 10 x capacity, another at 0.1 x',
+    rate: 0,
+    meanTurns: 1,
+    kind: 'two-clients',
+    horizonMs: HOUR_MS / 6,
+    warmUpMs: 0.15 * (HOUR_MS / 6),
+  },
+  { ...common, ...oneModel, name: 'I', title: 'one-shot short prompts', rate: 1, meanTurns: 1, kind: 'short' },
+  {
+    ...common,
+    ...oneModel,
+    name: 'M',
+    title: 'Mooncake conversation replay at 70 % load',
+    rate: 0,
+    meanTurns: 1,
+    kind: 'mooncake',
+  },
+];
+
+/** Throws when there is no such case. */
+export function caseNamed(name: string): Case {
+  const found = cases.find((candidate) => candidate.name === name.toUpperCase());
+  if (found === undefined) throw new Error(`no case ${name}; there are ${cases.map((one) => one.name).join(' ')}`);
+  return found;
+}
