@@ -4,7 +4,10 @@ import type { Job, ModelName, PrefixMark, Task, Usage } from '../core/types.ts';
 
 export type DialectName = 'ollama' | 'openai' | 'responses' | 'anthropic';
 
-/** How the gateway treats a route. `local`: answered from memory. `infer`: scheduled. `manage`: placement policy. */
+/**
+ * How the gateway treats a route. `local`: answered from memory. `infer`: scheduled. `manage`: sent where the placement policy
+ * says. `proxy`: passed to a backend that can answer it, without taking a slot.
+ */
 export type RouteKind = 'local' | 'infer' | 'manage' | 'proxy';
 
 export interface Route {
@@ -31,6 +34,17 @@ export interface Reading {
   readonly prefix: readonly PrefixMark[];
   /** Whether the client asked for usage in the stream (OpenAI `stream_options.include_usage`). */
   readonly wantsUsage: boolean;
+  /** How long the model is to stay after the request, in ms: 0 at once, Infinity for ever; null when not stated or not readable. */
+  readonly keepAliveMs: number | null;
+  /** Other models a management request names, as spelled. */
+  readonly others: Readonly<Partial<Record<'source' | 'destination' | 'from', string>>>;
+  /** Digests of the blobs that a create refers to. */
+  readonly digests: readonly string[];
+  /**
+   * Some field the gateway reads stands there twice or under another spelling of its key. It was read as Ollama reads it;
+   * where a policy rests on it, refuse it.
+   */
+  readonly ambiguous: boolean;
 }
 
 export interface ReadContext {
@@ -38,13 +52,17 @@ export interface ReadContext {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Hashes text under the process's secret key: for sessions and prefixes. */
   readonly hash: (text: string | Uint8Array) => string;
+  /** The query as it will be forwarded, without `?`; only /v1/audio/transcriptions reads it. */
+  readonly query?: string;
 }
 
 /** Watches one answer's body without touching it. `push` runs per chunk and must cost about a microsecond. */
 export interface Meter {
   push(chunk: Uint8Array): void;
-  /** After the last byte. */
+  /** After the last byte, or when the stream was cut: what is known by then. May be asked again. */
   finish(): MeterReport;
+  /** What must be written before an in-band error, so that it begins a frame of its own. */
+  separator(): '' | '\n' | '\n\n';
 }
 
 export interface MeterReport {
@@ -55,7 +73,10 @@ export interface MeterReport {
   readonly ending: 'complete' | 'error' | 'missing';
   /** The backend's in-band error text, when there was one. */
   readonly errorText: string | null;
+  /** When the stream did not tell, `outputTokens` is the number of content frames, about one token each. */
   readonly usage: Usage;
+  /** True when `usage` was counted here because the answer did not state it. */
+  readonly estimated: boolean;
 }
 
 export interface Rendered {
@@ -67,7 +88,11 @@ export interface Rendered {
 export interface Dialect {
   readonly name: DialectName;
   readonly routes: readonly Route[];
-  /** Throws GatewayError('bad-request') with Ollama's own text where Ollama has one. */
+  /**
+   * `body` is plain (see needsZstd in content-encoding.ts). Throws GatewayError('bad-request') with Ollama's own text when the
+   * body is empty or is not JSON. Every other mistake is left to a backend, whose answer is Ollama's by construction: a body
+   * whose model cannot be told has `model` null, and any backend refuses it.
+   */
   read(route: Route, body: Uint8Array, context: ReadContext): Reading;
   /** A whole error answer, before the first byte. */
   renderError(error: GatewayError, requestId: string): Rendered;

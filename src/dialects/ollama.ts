@@ -1,0 +1,221 @@
+/** Ollama's own API: NDJSON streams, `{"error":"…"}`, and the routes that manage models. */
+import { type BodyFields, readFields } from './body-fields.ts';
+import type { Dialect, ReadContext, Reading, Route } from './dialect.ts';
+import { inBandError, renderGatewayError } from './error-bodies.ts';
+import { eachElement, eachMember, kindOf } from './json-outline.ts';
+import { keepAliveOf } from './keep-alive.ts';
+import { createMeter } from './meter.ts';
+import { PromptTrail } from './prompt-trail.ts';
+import { isEmptyArray, walkMessages, walkTexts } from './prompt-walk.ts';
+import { blankReading, loadOrUnload, modelOf } from './reading.ts';
+import { statedOptions } from './runner-options.ts';
+import { sessionOf } from './session-key.ts';
+
+const EMPTY_TEXT = 'missing request body';
+
+function route(method: Route['method'], path: string, kind: Route['kind'], endpoint: string): Route {
+  return { method, path, kind, endpoint, dialect: 'ollama' };
+}
+
+const routes: readonly Route[] = [
+  route('GET', '/', 'local', 'root'),
+  route('HEAD', '/', 'local', 'root'),
+  route('GET', '/api/version', 'local', 'version'),
+  route('HEAD', '/api/version', 'local', 'version'),
+  route('GET', '/api/tags', 'local', 'tags'),
+  route('HEAD', '/api/tags', 'local', 'tags'),
+  route('GET', '/api/ps', 'local', 'ps'),
+  route('POST', '/api/show', 'proxy', 'show'),
+  route('POST', '/api/generate', 'infer', 'generate'),
+  route('POST', '/api/chat', 'infer', 'chat'),
+  route('POST', '/api/embed', 'infer', 'embed'),
+  route('POST', '/api/embeddings', 'infer', 'embeddings'),
+  route('POST', '/api/pull', 'manage', 'pull'),
+  route('POST', '/api/push', 'manage', 'push'),
+  route('POST', '/api/create', 'manage', 'create'),
+  route('POST', '/api/copy', 'manage', 'copy'),
+  route('DELETE', '/api/delete', 'manage', 'delete'),
+  route('HEAD', '/api/blobs/:digest', 'manage', 'blob'),
+  route('POST', '/api/blobs/:digest', 'manage', 'blob'),
+  route('GET', '/api/status', 'proxy', 'status'),
+  route('POST', '/api/me', 'proxy', 'me'),
+  route('POST', '/api/signout', 'proxy', 'signout'),
+  route('DELETE', '/api/user/keys/:key', 'proxy', 'user-key'),
+  route('POST', '/api/experimental/web_search', 'proxy', 'web-search'),
+  route('POST', '/api/experimental/web_fetch', 'proxy', 'web-fetch'),
+  route('GET', '/api/experimental/model-recommendations', 'proxy', 'model-recommendations'),
+];
+
+type Read = (fields: BodyFields, context: ReadContext) => Reading;
+
+/** How each endpoint with a body that concerns a model is read; the others are not looked at. */
+const readers: Readonly<Record<string, { readonly names: ReadonlySet<string>; readonly read: Read }>> = {
+  generate: {
+    names: new Set('model prompt suffix system template context images stream keep_alive options shift'.split(' ')),
+    read: readGenerate,
+  },
+  chat: { names: new Set('model messages tools stream keep_alive options shift'.split(' ')), read: readChat },
+  embed: { names: new Set('model input keep_alive options'.split(' ')), read: readEmbed },
+  embeddings: { names: new Set('model prompt keep_alive options'.split(' ')), read: readEmbeddings },
+  show: { names: new Set(['model', 'name']), read: readManaged },
+  pull: { names: new Set(['model', 'name', 'stream']), read: readManaged },
+  push: { names: new Set(['model', 'name', 'stream']), read: readManaged },
+  delete: { names: new Set(['model', 'name']), read: readManaged },
+  copy: { names: new Set(['source', 'destination']), read: readCopy },
+  create: {
+    names: new Set('model name from files adapters draft_files stream'.split(' ')),
+    read: readCreate,
+  },
+};
+
+export const ollama: Dialect = {
+  name: 'ollama',
+  routes,
+  read(route, body, context) {
+    const reader = readers[route.endpoint];
+    return reader === undefined
+      ? blankReading
+      : readFields(body, reader.names, EMPTY_TEXT, (fields) => reader.read(fields, context));
+  },
+  renderError: (error, requestId) => renderGatewayError('ollama', error, requestId),
+  renderInBandError: (error, requestId) => inBandError('ollama', error, requestId),
+  meter: (route, reading, contentType) => createMeter(route, reading, contentType),
+};
+
+function readGenerate(fields: BodyFields, context: ReadContext): Reading {
+  const trail = new PromptTrail();
+  const { body } = fields;
+  const conversation = fields.last('context');
+  if (conversation !== null) {
+    trail.text(body, conversation.start, conversation.end);
+    trail.boundary();
+  }
+  for (const name of ['template', 'system', 'suffix']) {
+    const span = fields.last(name);
+    if (span !== null) {
+      walkTexts(body, span, trail, 0);
+      trail.boundary();
+    }
+  }
+  const images = fields.last('images');
+  if (images !== null && kindOf(body, images) === 'array') {
+    eachElement(body, images.start, (image) => trail.media(body, image.start, image.end));
+  }
+  const prompt = fields.all('prompt').findLast((value) => kindOf(fields.body, value) === 'string');
+  const isEmpty = prompt === undefined || prompt.end - prompt.start === 2;
+  if (prompt !== undefined && !isEmpty) {
+    trail.longText(fields.body, prompt.start + 1, prompt.end - 1);
+  }
+  return { ...commonReading(fields, context, trail), task: isEmpty ? emptyTask(fields) : 'generate' };
+}
+
+function readChat(fields: BodyFields, context: ReadContext): Reading {
+  const trail = new PromptTrail();
+  const tools = fields.last('tools');
+  if (tools !== null) {
+    trail.text(fields.body, tools.start, tools.end);
+  }
+  const messages = fields.last('messages');
+  if (messages !== null && kindOf(fields.body, messages) === 'array') {
+    walkMessages(fields, messages, trail);
+  }
+  const isEmpty = isEmptyArray(fields.body, messages);
+  return { ...commonReading(fields, context, trail), task: isEmpty ? emptyTask(fields) : 'chat' };
+}
+
+function readEmbed(fields: BodyFields, context: ReadContext): Reading {
+  const trail = new PromptTrail();
+  const input = fields.last('input');
+  if (input !== null) {
+    walkTexts(fields.body, input, trail, 0);
+  }
+  const isEmpty = isEmptyArray(fields.body, input) || trail.promptTokens === 0;
+  return {
+    ...commonReading(fields, context, trail),
+    stream: false,
+    prefix: [],
+    task: isEmpty ? 'load' : 'embed',
+  };
+}
+
+function readEmbeddings(fields: BodyFields, context: ReadContext): Reading {
+  const trail = new PromptTrail();
+  const prompt = fields.last('prompt');
+  if (prompt !== null) {
+    walkTexts(fields.body, prompt, trail, 0);
+  }
+  return {
+    ...commonReading(fields, context, trail),
+    stream: false,
+    prefix: [],
+    task: trail.promptTokens === 0 ? 'load' : 'embed',
+  };
+}
+
+function commonReading(fields: BodyFields, context: ReadContext, trail: PromptTrail): Reading {
+  const options = statedOptions(fields);
+  return {
+    ...blankReading,
+    ...modelOf(fields.text('model')),
+    stream: fields.flagAt(fields.last('stream')) ?? true,
+    runnerOptions: options.runner,
+    promptTokens: trail.promptTokens,
+    maxOutputTokens: options.maxOutputTokens,
+    session: sessionOf(context, null),
+    prefix: trail.marks(context.hash),
+    keepAliveMs: keepAliveOf(fields),
+    ambiguous: fields.isAmbiguous,
+  };
+}
+
+function emptyTask(fields: BodyFields): 'load' | 'unload' {
+  return loadOrUnload(keepAliveOf(fields));
+}
+
+/** `model`, or the older `name` when that is empty: the CLI and ollama-js still send `name`. */
+function managedModel(fields: BodyFields): string | null {
+  const model = fields.text('model');
+  return model === null || model === '' ? (fields.text('name') ?? model) : model;
+}
+
+function readManaged(fields: BodyFields): Reading {
+  return {
+    ...blankReading,
+    ...modelOf(managedModel(fields)),
+    stream: fields.flagAt(fields.last('stream')) ?? true,
+    ambiguous: fields.isAmbiguous,
+  };
+}
+
+/** The source is the model: who has it can copy it. */
+function readCopy(fields: BodyFields): Reading {
+  const destination = fields.text('destination');
+  const source = fields.text('source');
+  return {
+    ...blankReading,
+    ...modelOf(source),
+    others: { ...(source !== null && { source }), ...(destination !== null && { destination }) },
+    ambiguous: fields.isAmbiguous,
+  };
+}
+
+function readCreate(fields: BodyFields): Reading {
+  const from = fields.text('from');
+  const digests = new Set<string>();
+  for (const name of ['files', 'adapters', 'draft_files']) {
+    for (const files of fields.all(name)) {
+      if (kindOf(fields.body, files) === 'object') {
+        addDigests(fields, files.start, digests);
+      }
+    }
+  }
+  return { ...readManaged(fields), others: from === null ? {} : { from }, digests: [...digests] };
+}
+
+function addDigests(fields: BodyFields, at: number, digests: Set<string>): void {
+  eachMember(fields.body, at, (_keyStart, _keyEnd, value) => {
+    if (kindOf(fields.body, value) === 'string') {
+      digests.add(fields.textAt(value));
+    }
+  });
+}

@@ -1,0 +1,71 @@
+/**
+ * The options that shape a runner (ollama-wire §2.3): another value of one of them reloads the model. Sampling options do not.
+ */
+import type { BodyFields } from './body-fields.ts';
+import { decodeStringBody } from './go-json.ts';
+import { eachMember, kindOf, type Span } from './json-outline.ts';
+
+const RUNNER_OPTIONS: ReadonlySet<string> = new Set([
+  'num_ctx',
+  'num_batch',
+  'num_gpu',
+  'main_gpu',
+  'use_mmap',
+  'num_thread',
+  'draft_num_predict',
+]);
+
+/** Values that ask for what Ollama does anyway. */
+const NO_STATEMENT: ReadonlySet<string> = new Set(['num_gpu=-1', 'num_thread=0', 'shift=true']);
+
+/** The `options` a body states: as Ollama's map of them, in which later occurrences add to earlier ones and null clears. */
+export interface StatedOptions {
+  /** Canonical text of those that shape the runner, e.g. `num_ctx=8192,shift=false`; '' when none is stated. */
+  readonly runner: string;
+  /** The most tokens asked for; null when there is no limit. */
+  readonly maxOutputTokens: number | null;
+  /** The context length asked for; null when none is. */
+  readonly contextLength: number | null;
+}
+
+export function statedOptions(fields: BodyFields): StatedOptions {
+  const values = new Map<string, number | boolean>();
+  for (const span of fields.all('options')) {
+    if (kindOf(fields.body, span) === 'object') {
+      addOptions(fields, span, values);
+    } else {
+      values.clear();
+    }
+  }
+  const shift = fields.flagAt(fields.last('shift'));
+  if (shift !== null) {
+    values.set('shift', shift);
+  }
+  const limit = values.get('num_predict');
+  const contextLength = values.get('num_ctx');
+  values.delete('num_predict');
+  const stated = [...values].map(([name, value]) => `${name}=${value}`).filter((text) => !NO_STATEMENT.has(text));
+  return {
+    runner: stated.toSorted().join(','),
+    maxOutputTokens: typeof limit === 'number' && limit > 0 ? limit : null,
+    contextLength: typeof contextLength === 'number' ? contextLength : null,
+  };
+}
+
+/** Keys of a Go map are exact, unlike those of a struct. A null changes nothing; what has the wrong type Ollama refuses. */
+function addOptions(fields: BodyFields, span: Span, values: Map<string, number | boolean>): void {
+  const { body } = fields;
+  eachMember(body, span.start, (keyStart, keyEnd, value) => {
+    const name = decodeStringBody(body, keyStart, keyEnd);
+    if (name !== 'num_predict' && !RUNNER_OPTIONS.has(name)) {
+      return;
+    }
+    const number = fields.numberAt(value);
+    const stated = number === null ? fields.flagAt(value) : Math.trunc(number);
+    if (stated === null || Number.isNaN(stated)) {
+      values.delete(name);
+    } else {
+      values.set(name, stated);
+    }
+  });
+}
