@@ -31,7 +31,7 @@ export async function checkConfig(config: Draft<Config>, origins: Origins, files
   }
   checker.names(backends);
   for (const [name, bounds] of Object.entries(config.metrics?.buckets ?? {})) {
-    checker.ascending(bounds as readonly number[] | undefined, `metrics.buckets.${name}`);
+    checker.ascending(bounds, `metrics.buckets.${name}`);
   }
   return { problems: checker.problems, warnings: checker.warnings };
 }
@@ -142,5 +142,5 @@ function isWildcard(host: string): boolean {
 }
 
 function isLoopback(host: string): boolean {
-  return host === 'localhost' || /^127\./.test(host) || host === '::1' || host === '[::1]';
+  return host === 'localhost' || host.startsWith('127.') || host === '::1' || host === '[::1]';
 }

@@ -35,7 +35,7 @@ export function write(schema: SchemaNode, value: unknown): unknown {
 }
 
 function writeLeaf(format: string | undefined, value: unknown): unknown {
-  switch (format) {
+  switch (format ?? '') {
     case 'duration': {
       const text = formatDuration(value as number);
       return text === '0' ? 0 : text;
@@ -68,6 +68,6 @@ function annotate(node: Node, path: Path, origins: Origins): void {
   items.forEach((item, i) => {
     if ('key' in item) {
       if (item.value) annotate(item.value, [...path, String(item.key)], origins);
-    } else annotate(item as Node, [...path, i], origins);
+    } else annotate(item, [...path, i], origins);
   });
 }

@@ -153,7 +153,7 @@ function isWithin(path: string, around: string): boolean {
 
 /** What the room receives for what was written. */
 function convert(schema: SchemaNode, written: unknown): unknown {
-  switch (schema.format) {
+  switch (schema.format ?? '') {
     case 'duration':
       return parseDuration(written);
     case 'size':

@@ -29,7 +29,7 @@ export interface SchemaNode {
 
 /** TypeBox schemas are JSON Schema with hidden marks. */
 export function schemaNode(schema: TSchema): SchemaNode {
-  return schema as SchemaNode;
+  return schema;
 }
 
 export type Shape =
@@ -80,7 +80,10 @@ function choiceOf(schema: SchemaNode): Extract<Shape, { kind: 'choice' }> | null
 /** What to write, in words: `a duration such as \`30s\``, `one of \`a\`, \`b\``, `a whole number, at least 1`. */
 export function expectation(schema: SchemaNode): string {
   const words = wordsOf(schema);
-  if (words) return words.length === 1 ? `\`${words[0]}\`` : `one of ${words.map((word) => `\`${word}\``).join(', ')}`;
+  if (words) {
+    const quoted = words.map((word) => `\`${String(word)}\``);
+    return quoted.length === 1 ? quoted[0]! : `one of ${quoted.join(', ')}`;
+  }
   const shape = shapeOf(schema);
   switch (shape.kind) {
     case 'section':

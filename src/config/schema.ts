@@ -5,6 +5,7 @@ import { ProberOptions } from '../backends/prober.ts';
 import { BackendOptions } from '../core/backend.ts';
 import { HealthOptions } from '../core/health.ts';
 import { PolicyOptions } from '../core/policies/choice.ts';
+import { RetryOptions } from '../core/retry.ts';
 import { SchedulerOptions } from '../core/scheduler.ts';
 import { TimeoutOptions } from '../http/journey.ts';
 import { LogOptions } from '../observe/log.ts';
@@ -16,9 +17,10 @@ function describe(schema: TSchema): { description: string } {
   return { description: schemaNode(schema).description ?? '' };
 }
 
-const { url, ...otherBackendOptions } = BackendOptions.properties;
+// The file's checks of a URL say more than the pattern it has by itself.
+const url = Type.String({ ...describe(BackendOptions.properties.url), format: 'uri' });
 const Backend = Type.Object(
-  { url: Type.String({ ...describe(url), format: 'uri' }), ...otherBackendOptions },
+  { ...BackendOptions.properties, url },
   { additionalProperties: false, ...describe(BackendOptions), short: 'backend-spec' },
 );
 
@@ -35,6 +37,7 @@ export const ConfigSchema = Type.Object(
     policy: PolicyOptions,
     queue: SchedulerOptions,
     timeouts: TimeoutOptions,
+    retry: RetryOptions,
     health: HealthOptions,
     probes: ProberOptions,
     breaker: BreakerOptions,

@@ -63,7 +63,7 @@ function partial(schema: SchemaNode): Record<string, unknown> {
     case 'choice': {
       const members = [...shape.members].map(([name, member]) => ({
         if: { properties: { [shape.tag]: { const: name } } },
-        // biome-ignore lint/suspicious/noThenProperty: JSON Schema's word
+        // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's word
         then: partial(member),
       }));
       const tag = { enum: [...shape.members.keys()] };
@@ -169,7 +169,7 @@ function show(schema: SchemaNode, value: unknown): string {
   if (value === null || value === undefined) return 'empty';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a section';
-  if (typeof value !== 'string') return `\`${String(value)}\``;
+  if (typeof value !== 'string') return `\`${JSON.stringify(value)}\``;
   if (value === '') return 'an empty text';
   return `\`${shorten(value.replace(/\/\/[^/@]*@/, '//…@'))}\``;
 }

@@ -115,7 +115,7 @@ class Reader {
       if (!target) this.complain(offset, `there is no anchor \`&${node.source}\` before this alias`);
       return target ? this.read(target, path) : undefined;
     }
-    if (isMap(node)) return this.map(node.items as readonly { key: unknown; value: unknown }[], path);
+    if (isMap(node)) return this.map(node.items, path);
     if (isSeq(node)) return node.items.map((item, i) => this.child(item as Node | null, [...path, i], offset));
     return isScalar(node) ? this.scalar(node, offset) : undefined;
   }
@@ -124,11 +124,11 @@ class Reader {
     const section: Record<string, unknown> = Object.create(null);
     for (const { key, value } of pairs) {
       const offset = (key as Node | null)?.range?.[0] ?? 0;
-      if (!isScalar(key) || key.value === null || typeof key.value === 'object') {
+      const name = isScalar(key) ? wordOf(key.value) : null;
+      if (name === null) {
         this.complain(offset, 'a key is a plain word, and this is not');
         continue;
       }
-      const name = String(key.value);
       section[name] = this.child(value as Node | null, [...path, name], offset);
     }
     return section;
@@ -151,17 +151,19 @@ class Reader {
   }
 }
 
+function wordOf(value: unknown): string | null {
+  if (typeof value === 'string') return value;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
+}
+
 function sentence(error: YAMLParseError, text: string): string {
   const line = text.slice(lineStart(text, error.pos[0])).split('\n', 1)[0]!;
   if (/[[{].*[^"'$]\$\{/.test(line)) return 'not YAML: inside `[ ]` or `{ }`, put quotes around `"${VAR}"`';
-  switch (error.code) {
-    case 'DUPLICATE_KEY':
-      return 'this key is written twice; keep one of them';
-    case 'TAB_AS_INDENT':
-      return 'YAML is indented with blanks, and this is a tab';
-    case 'MULTIPLE_DOCS':
-      return 'a configuration is one document; remove the `---`';
-    default:
-      return `not YAML: ${error.message.charAt(0).toLowerCase()}${error.message.slice(1)}`;
-  }
+  return SENTENCES[error.code] ?? `not YAML: ${error.message.charAt(0).toLowerCase()}${error.message.slice(1)}`;
 }
+
+const SENTENCES: Readonly<Partial<Record<YAMLParseError['code'], string>>> = {
+  DUPLICATE_KEY: 'this key is written twice; keep one of them',
+  TAB_AS_INDENT: 'YAML is indented with blanks, and this is a tab',
+  MULTIPLE_DOCS: 'a configuration is one document; remove the `---`',
+};
