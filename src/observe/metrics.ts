@@ -74,7 +74,8 @@ export function createMetrics(deps: MetricsDependencies, options: MetricsOptions
     Object.entries(buckets).map(([name, list]) => [name, [...new Set(list)].sort((a, b) => a - b)]),
   ) as Record<BucketName, number[]>;
   const series = createSeries({ budget: options.seriesBudget, exemplars: options.exemplars, buckets: ascending });
-  const modelLabel = (model: ModelName | null) => (model === null ? '' : deps.isKnownModel(model) ? model : other);
+  const modelLabel = (model: ModelName | null) =>
+    model === null || model === '' ? '' : deps.isKnownModel(model) ? model : other;
   const gauges = createGauges({ modelLabel, isSimulated: deps.isSimulated });
   const watch = watchProcess((kind, seconds) => series.add('garbageCollection', { kind }, seconds));
   const startedAt = deps.wallNow() / 1000;
