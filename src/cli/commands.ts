@@ -16,6 +16,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'start the gateway; what is done when no command is given',
     load: async () => (await import('./serve.ts')).serveCommand,
   },
+  simulate: {
+    summary: 'start one simulated Ollama at listen.address, and no gateway',
+    load: async () => (await import('./simulate.ts')).simulateCommand,
+  },
   check: {
     summary: 'check the configuration and start nothing; exit 1 when something is wrong',
     load: async () => (await import('./check.ts')).checkCommand,
