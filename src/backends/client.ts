@@ -1,0 +1,277 @@
+/**
+ * Asks one backend. The only file that knows undici: one Pool per backend, pipelining 1, no limit on connections (queueing is
+ * core's business), undici's own timers off and ours on, HTTP/1.1 only, redirects never followed, TLS verified.
+ */
+import { Pool, type Dispatcher } from 'undici';
+import { readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import type { BackendAuth, BackendSpec, BackendTls } from '../core/backend.ts';
+import type { Clock, Millis, Timer } from '../core/types.ts';
+import { failure, failureOf, type BackendFailure } from './failure.ts';
+
+/** Milliseconds; 0 or less means no limit. */
+export interface CallTimeouts {
+  readonly connect: Millis;
+  readonly firstByte: Millis;
+  readonly idle: Millis;
+  readonly total: Millis;
+}
+
+export interface Ask {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'DELETE';
+  /** A constant from a route table, or built from validated parts; never a client's text. */
+  readonly path: string;
+  /** Flat name, value list; already filtered by an allow-list. `Host` and credentials are added here. */
+  readonly headers: readonly string[];
+  readonly body: Buffer | Readable | null;
+  readonly timeouts: CallTimeouts;
+}
+
+/** Receives one answer: `head`, any `data`, then exactly one of `end` and `failed`; nothing after `Call.abort`. */
+export interface Receiver {
+  head(status: number, headers: Readonly<Record<string, string | string[] | undefined>>): void;
+  data(chunk: Buffer): void;
+  end(): void;
+  failed(failure: BackendFailure): void;
+}
+
+export interface Call {
+  /** Stops reading from the backend until `resume`; the idle timer stands still meanwhile. */
+  pause(): void;
+  resume(): void;
+  /** Closes the connection, which is how Ollama learns that nobody listens. */
+  abort(): void;
+}
+
+export interface BackendClient {
+  send(ask: Ask, receiver: Receiver): Call;
+  /** Reads a whole small answer (at most 16 MiB). Rejects with the BackendFailure in `cause`. */
+  fetch(ask: Ask): Promise<{ readonly status: number; readonly body: Buffer }>;
+  /** Takes no new call; resolves when the running ones have ended. */
+  close(): Promise<void>;
+  /** Cuts every connection. */
+  destroy(): Promise<void>;
+}
+
+const keepAliveMs = 60_000;
+const fetchLimitBytes = 16 * 1024 * 1024;
+
+/** Reads the TLS files of the spec; throws when one is missing. */
+export function createClient(spec: Pick<BackendSpec, 'url' | 'tls' | 'auth'>, clock: Clock): BackendClient {
+  const url = new URL(spec.url);
+  const prefix = url.pathname.replace(/\/+$/, '');
+  const pool = new Pool(url.origin, {
+    pipelining: 1,
+    connections: null,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: keepAliveMs,
+    keepAliveMaxTimeout: keepAliveMs,
+    allowH2: false,
+    connect: { timeout: 60_000, ...tlsOptions(spec.tls) },
+  });
+  // Without a listener, a pool-level connection error would be an unhandled 'error' event; every call reports its own.
+  pool.on('connectionError', () => {});
+
+  const own = ['Host', url.host, ...credential(spec.auth)];
+
+  function send(ask: Ask, receiver: Receiver): Call {
+    const call = new UpstreamCall(ask.timeouts, receiver, clock);
+    const headers = own.concat(ask.headers);
+    try {
+      pool.dispatch({ method: ask.method, path: prefix + ask.path, headers, body: ask.body }, call);
+    } catch (error) {
+      // undici throws synchronously only for a request it would not send (bad header, closed pool).
+      queueMicrotask(() => call.fail(failureOf(error, false, false)));
+    }
+    return call;
+  }
+
+  return {
+    send,
+    fetch: (ask) => fetchWhole(send, ask),
+    close: () => pool.close(),
+    destroy: () => pool.destroy(),
+  };
+}
+
+function credential(auth: BackendAuth | undefined): string[] {
+  if (auth === undefined) return [];
+  return auth.header === undefined ? ['Authorization', `Bearer ${auth.token}`] : [auth.header, auth.token];
+}
+
+function tlsOptions(tls: BackendTls | undefined): Record<string, unknown> {
+  if (tls === undefined) return {};
+  const options: Record<string, unknown> = { rejectUnauthorized: !tls.insecureSkipVerify };
+  for (const part of ['ca', 'cert', 'key'] as const) {
+    const file = tls[part];
+    if (file !== undefined) options[part] = readFileSync(file);
+  }
+  if (tls.servername !== undefined) options['servername'] = tls.servername;
+  return options;
+}
+
+/** Where a call is; the timer that applies follows from it. */
+type Stage = 'connecting' | 'waiting' | 'streaming' | 'over';
+
+/**
+ * One request to one backend. One timer serves all deadlines: chunks only move a number, and the timer, when it fires, looks
+ * whether the deadline has moved and re-arms itself for the rest. So a chunk costs no timer call.
+ */
+class UpstreamCall implements Dispatcher.DispatchHandler, Call {
+  readonly #timeouts: CallTimeouts;
+  readonly #receiver: Receiver;
+  readonly #clock: Clock;
+  readonly #startedAt: Millis;
+  #controller: Dispatcher.DispatchController | null = null;
+  #stage: Stage = 'connecting';
+  #paused = false;
+  #since: Millis;
+  #timer: Timer | null = null;
+
+  constructor(timeouts: CallTimeouts, receiver: Receiver, clock: Clock) {
+    this.#timeouts = timeouts;
+    this.#receiver = receiver;
+    this.#clock = clock;
+    this.#startedAt = clock.now();
+    this.#since = this.#startedAt;
+    this.#arm();
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#stage === 'over') {
+      controller.abort(new Error('the request was given up before a connection was there'));
+      return;
+    }
+    this.#controller = controller;
+    this.#enter('waiting');
+    if (this.#paused) controller.pause();
+  }
+
+  onResponseStart(
+    _: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    if (this.#stage === 'over' || status < 200) return;
+    this.#stage = 'streaming';
+    this.#since = this.#clock.now();
+    this.#receiver.head(status, headers);
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#stage === 'over') return;
+    this.#since = this.#clock.now();
+    this.#receiver.data(chunk);
+  }
+
+  onResponseEnd(): void {
+    if (this.#stage === 'over') return;
+    this.#finish();
+    this.#receiver.end();
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    this.fail(failureOf(error, this.#stage !== 'connecting', this.#stage === 'streaming'));
+  }
+
+  fail(what: BackendFailure): void {
+    if (this.#stage === 'over') return;
+    this.#finish();
+    this.#receiver.failed(what);
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#controller?.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#since = this.#clock.now();
+    this.#controller?.resume();
+  }
+
+  abort(): void {
+    if (this.#stage === 'over') return;
+    this.#finish();
+    this.#controller?.abort(new Error('given up'));
+  }
+
+  #enter(stage: Stage): void {
+    this.#stage = stage;
+    this.#since = this.#clock.now();
+    this.#timer?.cancel();
+    this.#arm();
+  }
+
+  #finish(): void {
+    this.#stage = 'over';
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
+  #limit(): Millis {
+    if (this.#stage === 'connecting') return this.#timeouts.connect;
+    if (this.#stage === 'waiting') return this.#timeouts.firstByte;
+    return this.#paused ? 0 : this.#timeouts.idle;
+  }
+
+  /** Sets the timer for the nearest deadline that applies now. */
+  #arm(): void {
+    const limit = this.#limit();
+    const byStage = limit > 0 ? this.#since + limit : Infinity;
+    const byTotal = this.#timeouts.total > 0 ? this.#startedAt + this.#timeouts.total : Infinity;
+    // A paused call is looked at again later, in case it is resumed.
+    const at = Math.min(
+      byStage,
+      byTotal,
+      this.#paused && this.#timeouts.idle > 0 ? this.#clock.now() + this.#timeouts.idle : Infinity,
+    );
+    this.#timer = at === Infinity ? null : this.#clock.after(at - this.#clock.now(), () => this.#look());
+  }
+
+  #look(): void {
+    if (this.#stage === 'over') return;
+    const now = this.#clock.now();
+    const { total } = this.#timeouts;
+    if (total > 0 && now >= this.#startedAt + total)
+      return this.#expire(failure('total-timeout', 'took longer than timeouts.total'));
+    const limit = this.#limit();
+    if (limit <= 0 || now < this.#since + limit) return this.#arm();
+    if (this.#stage === 'connecting')
+      return this.#expire(failure('backend-connect-timeout', 'did not accept the connection in time'));
+    if (this.#stage === 'waiting') return this.#expire(failure('backend-first-byte-timeout', 'sent nothing in time'));
+    return this.#expire(failure('backend-idle-timeout', 'fell silent in the middle of its answer'));
+  }
+
+  #expire(what: BackendFailure): void {
+    this.fail(what);
+    this.#controller?.abort(new Error(what.message));
+  }
+}
+
+function fetchWhole(send: BackendClient['send'], ask: Ask): Promise<{ status: number; body: Buffer }> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let status = 0;
+    let size = 0;
+    const call = send(ask, {
+      head(code) {
+        status = code;
+      },
+      data(chunk) {
+        size += chunk.length;
+        if (size > fetchLimitBytes) {
+          call.abort();
+          reject(new Error('the answer is too long'));
+          return;
+        }
+        chunks.push(chunk);
+      },
+      end: () => resolve({ status, body: Buffer.concat(chunks) }),
+      failed: (what) => reject(new Error(what.message, { cause: what })),
+    });
+  });
+}

@@ -1,0 +1,100 @@
+/** What is known of one request while it runs; told once, when its response has closed. */
+import { randomUUID } from 'node:crypto';
+import type { Emit, RequestFinished } from '../core/events.ts';
+import type { BackendId, ClientId, Clock, Millis, ModelName, Phase, RouteReason, Usage } from '../core/types.ts';
+import type { Exchange } from './exchange.ts';
+import { saneRequestId, traceIdOf } from './headers.ts';
+
+export class Account {
+  readonly requestId: string;
+  readonly route: string;
+  readonly startedAt: Millis;
+  client: ClientId;
+  model: ModelName | null = null;
+  stream = false;
+  phase: Phase = 'receiving';
+  backend: BackendId | null = null;
+  reason: RouteReason | null = null;
+  warm: boolean | null = null;
+  attempts = 0;
+  failovers = 0;
+  status = 0;
+  outcome = 'ok';
+  queueMs: Millis = 0;
+  /** What the gateway took before the first backend was asked, without the queue. */
+  overheadMs: Millis | null = null;
+  firstByteMs: Millis | null = null;
+  bytesIn = 0;
+  usage: Usage = {};
+
+  constructor(requestId: string, route: string, client: ClientId, startedAt: Millis) {
+    this.requestId = requestId;
+    this.route = route;
+    this.client = client;
+    this.startedAt = startedAt;
+  }
+
+  /** Emits `request-finished` when the exchange closes. */
+  tellAtClose(exchange: Exchange, clock: Clock, emit: Emit): void {
+    const { method, address, headers } = exchange;
+    exchange.onClose = () => {
+      const gone = exchange.hasLeft && this.outcome === 'ok' ? this.phase : null;
+      emit(
+        this.#finished({
+          method,
+          address,
+          headers,
+          gone,
+          bytesOut: exchange.bytesOut,
+          durationMs: clock.now() - this.startedAt,
+        }),
+      );
+    };
+  }
+
+  #finished(end: {
+    method: string;
+    address: string;
+    headers: Exchange['headers'];
+    gone: Phase | null;
+    bytesOut: number;
+    durationMs: Millis;
+  }): RequestFinished {
+    const agent = end.headers['user-agent'];
+    return {
+      kind: 'request-finished',
+      requestId: this.requestId,
+      traceId: traceIdOf(end.headers['traceparent']),
+      client: this.client,
+      address: end.address,
+      userAgent: typeof agent === 'string' ? agent : null,
+      method: end.method,
+      route: this.route,
+      model: this.model,
+      stream: this.stream,
+      backend: this.backend,
+      reason: this.reason,
+      attempts: this.attempts,
+      failovers: this.failovers,
+      status: end.gone === null || this.status !== 0 ? this.status : 499,
+      outcome: end.gone === null ? this.outcome : 'client-gone',
+      gonePhase: end.gone,
+      warm: this.warm,
+      queueMs: this.queueMs,
+      ...(this.overheadMs === null ? {} : { overheadMs: this.overheadMs }),
+      firstByteMs: this.firstByteMs,
+      durationMs: end.durationMs,
+      bytesIn: this.bytesIn,
+      bytesOut: end.bytesOut,
+      usage: this.usage,
+    };
+  }
+}
+
+/** Starts the record that becomes the one `request-finished` event. */
+export function openAccount(exchange: Exchange, route: string, clock: Clock, emit: Emit): Account {
+  const requestId = saneRequestId(exchange.headers['x-request-id']) ?? randomUUID();
+  const account = new Account(requestId, route, exchange.address, clock.now());
+  account.tellAtClose(exchange, clock, emit);
+  return account;
+}

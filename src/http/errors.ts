@@ -1,0 +1,45 @@
+/** Says a GatewayError to the caller, in the caller's dialect, before or after the head. */
+import { GatewayError } from '../core/errors.ts';
+import type { Dialect } from '../dialects/dialect.ts';
+import type { Account } from './account.ts';
+import type { Exchange } from './exchange.ts';
+import { hasUnreadBody } from './headers.ts';
+
+/** An error of any origin as a GatewayError; what is not one is our bug. */
+export function asGatewayError(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error;
+  return new GatewayError('internal', 'the gateway made a mistake; its log has the details', { cause: error });
+}
+
+/** A whole error answer; nothing has been sent yet. */
+export function answerError(exchange: Exchange, dialect: Dialect, error: GatewayError, account: Account): void {
+  account.outcome = error.code;
+  const rendered = dialect.renderError(error, account.requestId);
+  account.status = rendered.status;
+  if (exchange.hasLeft) return;
+  const headers: string[] = [];
+  for (const [name, value] of Object.entries(rendered.headers)) headers.push(name, value);
+  headers.push('X-Request-Id', account.requestId);
+  // The rest of a body we refused to read would otherwise have to be read to keep the connection.
+  if (hasUnreadBody(exchange.request)) headers.push('Connection', 'close');
+  const body = Buffer.from(rendered.body, 'utf8');
+  exchange.head(rendered.status, headers, body.length);
+  exchange.write(body);
+  exchange.end();
+}
+
+/**
+ * The answer has begun: says the error in-band where the stream's format can carry it, then cuts the connection.
+ * `separator` begins a frame of its own; null when the format carries no error.
+ */
+export function cutWithError(
+  exchange: Exchange,
+  dialect: Dialect,
+  error: GatewayError,
+  { account, separator }: { readonly account: Account; readonly separator: string | null },
+): void {
+  account.outcome = error.code;
+  if (separator !== null)
+    exchange.write(Buffer.from(separator + dialect.renderInBandError(error, account.requestId), 'utf8'));
+  exchange.cut();
+}

@@ -1,0 +1,100 @@
+/**
+ * What passes in each direction: allow-lists, so that a field nobody thought of stays here. Hop-by-hop fields, fields that
+ * `Connection` nominates, `Origin`, cookies and the client's credential are therefore never forwarded.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Lease } from '../core/scheduler.ts';
+import type { Account } from './account.ts';
+
+/** Lower-case name → the spelling sent upstream. */
+const upstream = new Map([
+  ['accept', 'Accept'],
+  ['content-type', 'Content-Type'],
+  ['content-encoding', 'Content-Encoding'],
+  ['user-agent', 'User-Agent'],
+  ['anthropic-version', 'anthropic-version'],
+  ['anthropic-beta', 'anthropic-beta'],
+  ['openai-beta', 'OpenAI-Beta'],
+  ['traceparent', 'traceparent'],
+  ['tracestate', 'tracestate'],
+]);
+
+const downstream = new Map([
+  ['content-type', 'Content-Type'],
+  ['date', 'Date'],
+  ['cache-control', 'Cache-Control'],
+  ['retry-after', 'Retry-After'],
+  ['location', 'Location'],
+  ['allow', 'Allow'],
+]);
+
+type Fields = Readonly<Record<string, string | string[] | undefined>>;
+
+/** Flat name, value list for the backend. A field that `Connection` names is hop-by-hop and stays here. */
+export function requestHeaders(fields: Fields, requestId: string): string[] {
+  const nominated = nominees(fields['connection']);
+  const out: string[] = [];
+  for (const name in fields) {
+    const spelling = upstream.get(name);
+    if (spelling === undefined || nominated?.has(name) === true) continue;
+    const value = fields[name];
+    if (typeof value === 'string') out.push(spelling, value);
+  }
+  out.push('X-Request-Id', requestId);
+  return out;
+}
+
+/** Flat name, value list for the client. */
+export function responseHeaders(fields: Fields): string[] {
+  const out: string[] = [];
+  for (const name in fields) {
+    const spelling = downstream.get(name);
+    if (spelling === undefined) continue;
+    const value = fields[name];
+    if (typeof value === 'string') out.push(spelling, value);
+    else if (value !== undefined) for (const one of value) out.push(spelling, one);
+  }
+  return out;
+}
+
+/** What the gateway adds to an answer that came from a backend. */
+export function ownHeaders(account: Account, lease: Lease): string[] {
+  return [
+    'X-Request-Id',
+    account.requestId,
+    'X-Llamero-Backend',
+    lease.backend,
+    'X-Llamero-Route',
+    lease.reason,
+    'X-Llamero-Attempts',
+    String(account.attempts),
+  ];
+}
+
+function nominees(connection: string | string[] | undefined): Set<string> | null {
+  if (connection === undefined || connection === 'keep-alive' || connection === 'close') return null;
+  return new Set(
+    String(connection)
+      .toLowerCase()
+      .split(',')
+      .map((name) => name.trim()),
+  );
+}
+
+/** Whether part of a request's body may still be on its way, so that the connection can't carry another request. */
+export function hasUnreadBody(request: IncomingMessage): boolean {
+  if (request.complete) return false;
+  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
+  return encoding !== undefined || (length !== undefined && length !== '0');
+}
+
+/** The caller's request id when it is sane (1–128 visible ASCII characters), else null. */
+export function saneRequestId(value: string | string[] | undefined): string | null {
+  return typeof value === 'string' && /^[\x21-\x7e]{1,128}$/.test(value) ? value : null;
+}
+
+/** The trace id of a well-formed `traceparent`, else null. */
+export function traceIdOf(value: string | string[] | undefined): string | null {
+  const match = typeof value === 'string' ? /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/.exec(value) : null;
+  return match?.[1] ?? null;
+}

@@ -1,0 +1,114 @@
+/**
+ * What is answered from memory: the greeting, the version, and the fleet's models as one list. Nothing here waits for a
+ * backend, so a dead one can't slow it down. Texts and field order are Ollama's (ollama-wire §1, §3).
+ */
+import type { Catalogue } from '../core/catalogue.ts';
+import type { Emit } from '../core/events.ts';
+import { canonicalModelName } from '../core/model-name.ts';
+import type { Clock } from '../core/types.ts';
+import type { Dialect, Route } from '../dialects/dialect.ts';
+import { openAccount } from './account.ts';
+import type { Exchange } from './exchange.ts';
+
+export interface Lists {
+  answer(exchange: Exchange, route: Route, dialect: Dialect, parameter: string | null): void;
+}
+
+export interface ListsDependencies {
+  readonly catalogue: Catalogue;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  /** Said while no backend has told its version yet. */
+  readonly fallbackVersion: string;
+}
+
+interface Page {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: Buffer;
+}
+
+const jsonUtf8 = 'application/json; charset=utf-8';
+const json = 'application/json';
+
+export function createLists({ catalogue, clock, emit, fallbackVersion }: ListsDependencies): Lists {
+  const tags = cached(
+    () => catalogue.installed(),
+    (models) => JSON.stringify({ models: models.map(({ entry, digests }) => ({ ...entry.raw, ...skew(digests) })) }),
+  );
+  const ps = cached(
+    () => catalogue.resident(),
+    (models) => JSON.stringify({ models: models.map(({ entry }) => entry.raw) }),
+  );
+  const models = cached(
+    () => catalogue.openAiModels(),
+    // Ollama's own word for an empty list is null.
+    (list) => `${JSON.stringify({ object: 'list', data: list.length === 0 ? null : list })}\n`,
+  );
+  const version = cached(
+    () => catalogue.version() ?? fallbackVersion,
+    (text) => JSON.stringify({ version: text }),
+  );
+  const greeting = Buffer.from('Ollama is running');
+
+  function page(endpoint: string, parameter: string | null): Page {
+    switch (endpoint) {
+      case 'root':
+        return { status: 200, contentType: 'text/plain; charset=utf-8', body: greeting };
+      case 'version':
+        return { status: 200, contentType: jsonUtf8, body: version() };
+      case 'tags':
+        return { status: 200, contentType: jsonUtf8, body: tags() };
+      case 'ps':
+        return { status: 200, contentType: jsonUtf8, body: ps() };
+      case 'models':
+        return { status: 200, contentType: json, body: models() };
+      case 'model':
+        return oneModel(parameter ?? '');
+      default:
+        throw new Error(`no list for endpoint ${endpoint}`);
+    }
+  }
+
+  function oneModel(text: string): Page {
+    const name = canonicalModelName(text);
+    const found = name === null ? undefined : catalogue.find(name);
+    if (name === null || found === null || found === undefined) {
+      const message = `model '${name ?? text}' not found`;
+      const body = { error: { message, type: 'not_found_error', param: null, code: null } };
+      return { status: 404, contentType: json, body: Buffer.from(`${JSON.stringify(body)}\n`) };
+    }
+    const listed = catalogue.openAiModels()[catalogue.installed().indexOf(found)];
+    // Ollama echoes the id as it was asked for.
+    return { status: 200, contentType: json, body: Buffer.from(`${JSON.stringify({ ...listed, id: text })}\n`) };
+  }
+
+  return {
+    answer(exchange, route, _dialect, parameter) {
+      const account = openAccount(exchange, route.path, clock, emit);
+      account.phase = 'streaming';
+      exchange.request.resume();
+      const { status, contentType, body } = page(route.endpoint, parameter);
+      account.status = status;
+      if (status >= 400) account.outcome = 'client-error';
+      exchange.head(status, ['Content-Type', contentType, 'X-Request-Id', account.requestId], body.length);
+      exchange.write(body);
+      exchange.end();
+    },
+  };
+}
+
+/** A model of which backends have different contents says so, in a field of ours after all of Ollama's. */
+function skew(digests: ReadonlyMap<string, readonly string[]>): Record<string, unknown> {
+  return digests.size < 2 ? {} : { llamero_digests: Object.fromEntries(digests) };
+}
+
+/** Renders again only when the source is another object or text than last time. */
+function cached<T>(source: () => T, render: (value: T) => string): () => Buffer {
+  let last: { readonly value: T; readonly body: Buffer } | null = null;
+  return () => {
+    const value = source();
+    if (last === null || last.value !== value) last = { value, body: Buffer.from(render(value)) };
+    return last.body;
+  };
+}

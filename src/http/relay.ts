@@ -1,0 +1,199 @@
+/**
+ * One attempt at one backend: relays the answer as it comes, byte for byte, and ends in exactly one result. The commit point is
+ * the head of an answer that is not an error: before it the attempt may be given up for another backend, after it never.
+ */
+import { GatewayError, type FailureCode } from '../core/errors.ts';
+import type { Clock, Millis, Outcome } from '../core/types.ts';
+import type { Dialect, Meter, MeterReport, Reading, Route } from '../dialects/dialect.ts';
+import type { Lease } from '../core/scheduler.ts';
+import type { Call, Receiver } from '../backends/client.ts';
+import type { BackendFailure } from '../backends/failure.ts';
+import type { Account } from './account.ts';
+import { cutWithError } from './errors.ts';
+import type { Exchange } from './exchange.ts';
+import { ownHeaders, responseHeaders } from './headers.ts';
+
+/** An error answer of a backend, held back until it is known whether another backend is tried. */
+export interface HeldAnswer {
+  readonly status: number;
+  readonly headers: readonly string[];
+  readonly body: Buffer;
+}
+
+export type AttemptResult =
+  /** The client has all it will get; the outcome says how it went. */
+  | { readonly kind: 'over'; readonly outcome: Outcome }
+  | { readonly kind: 'answered-error'; readonly answer: HeldAnswer }
+  | { readonly kind: 'failed'; readonly failure: BackendFailure }
+  /** The gateway stopped before anything had been sent. */
+  | { readonly kind: 'stopped' };
+
+export interface RelayContext {
+  readonly exchange: Exchange;
+  readonly dialect: Dialect;
+  readonly route: Route;
+  readonly reading: Reading;
+  readonly lease: Lease;
+  readonly account: Account;
+  readonly clock: Clock;
+  /** Reports the first byte of a good answer: the breaker's verdict and the time to first token. */
+  readonly firstByte: (ms: Millis) => void;
+}
+
+const heldLimitBytes = 64 * 1024;
+
+export class Relay implements Receiver {
+  readonly result: Promise<AttemptResult>;
+  readonly #context: RelayContext;
+  readonly #startedAt: Millis;
+  #settle: (result: AttemptResult) => void = () => {};
+  #settled = false;
+  #call: Call | null = null;
+  #meter: Meter | null = null;
+  #inBand = false;
+  #committed = false;
+  #held: { status: number; headers: string[]; chunks: Buffer[]; size: number } | null = null;
+
+  constructor(context: RelayContext) {
+    this.#context = context;
+    this.#startedAt = context.clock.now();
+    this.result = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+  }
+
+  /** Binds the call, and from now on a client that leaves aborts it at once. */
+  follow(call: Call): void {
+    this.#call = call;
+    const { exchange } = this.#context;
+    exchange.onStop = () => this.#stop();
+    const { left } = exchange;
+    if (left.aborted) this.#onLeft();
+    else left.addEventListener('abort', this.#onLeft, { once: true });
+  }
+
+  head(status: number, headers: Readonly<Record<string, string | string[] | undefined>>): void {
+    const fields = responseHeaders(headers);
+    this.#context.account.phase = 'streaming';
+    if (status >= 400) {
+      this.#held = { status, headers: fields, chunks: [], size: 0 };
+      return;
+    }
+    this.#commit(status, fields, headers);
+  }
+
+  data(chunk: Buffer): void {
+    const held = this.#held;
+    if (held !== null) {
+      held.size += chunk.length;
+      if (held.size <= heldLimitBytes) held.chunks.push(chunk);
+      return;
+    }
+    const { account, clock, exchange, firstByte } = this.#context;
+    if (account.firstByteMs === null) {
+      account.firstByteMs = clock.now() - account.startedAt;
+      firstByte(clock.now() - this.#startedAt);
+    }
+    this.#meter?.push(chunk);
+    exchange.write(chunk);
+  }
+
+  end(): void {
+    if (this.#held !== null) {
+      const { status, headers, chunks } = this.#held;
+      this.#finish({ kind: 'answered-error', answer: { status, headers, body: Buffer.concat(chunks) } });
+      return;
+    }
+    const report = this.#report();
+    if (report.ending === 'missing') {
+      this.#lose('backend-truncated', this.#backend('ended its answer before it was complete'));
+      return;
+    }
+    if (report.ending === 'error') {
+      this.#context.account.outcome = 'backend-error';
+      this.#context.exchange.end();
+      this.#over({ kind: 'failed', failure: 'backend-error', against: 'model', committed: true });
+      return;
+    }
+    this.#context.exchange.end();
+    this.#over({ kind: 'done', usage: report.usage, firstByteMs: this.#context.account.firstByteMs });
+  }
+
+  failed(failure: BackendFailure): void {
+    if (!this.#committed) {
+      this.#finish({ kind: 'failed', failure });
+      return;
+    }
+    this.#report();
+    this.#lose(failure.code, this.#backend(failure.message));
+  }
+
+  readonly #onLeft = (): void => {
+    this.#call?.abort();
+    const usage = this.#meter === null ? {} : this.#report().usage;
+    this.#over({ kind: 'client-gone', phase: this.#context.account.phase, usage });
+  };
+
+  #commit(status: number, fields: string[], headers: Readonly<Record<string, string | string[] | undefined>>): void {
+    const { account, dialect, exchange, lease, reading, route } = this.#context;
+    this.#committed = true;
+    const contentType = String(headers['content-type'] ?? '');
+    this.#inBand = contentType.startsWith('text/event-stream') || contentType.startsWith('application/x-ndjson');
+    this.#meter = dialect.meter(route, reading, contentType);
+    account.status = status;
+    fields.push(...ownHeaders(account, lease));
+    if (this.#inBand) fields.push('X-Accel-Buffering', 'no');
+    const length = headers['content-length'];
+    exchange.onRoom = (room) => {
+      if (room) this.#call?.resume();
+      else this.#call?.pause();
+    };
+    exchange.head(status, fields, typeof length === 'string' ? Number(length) : null);
+  }
+
+  #report(): MeterReport {
+    const report = this.#meter?.finish() ?? {
+      ending: 'missing' as const,
+      errorText: null,
+      usage: {},
+      estimated: false,
+    };
+    this.#context.account.usage = report.usage;
+    return report;
+  }
+
+  /** The backend was lost after the commit: tell it in-band, cut, count it. */
+  #lose(code: FailureCode, what: string, outcome?: Outcome): void {
+    const { account, dialect, exchange } = this.#context;
+    const separator = this.#inBand ? (this.#meter?.separator() ?? '') : null;
+    cutWithError(exchange, dialect, new GatewayError(code, what), { account, separator });
+    this.#over(outcome ?? { kind: 'failed', failure: code, against: 'backend', committed: true });
+  }
+
+  #backend(what: string): string {
+    return `backend ${this.#context.lease.backend} ${what}`;
+  }
+
+  /** The gateway stops and its patience is over. */
+  #stop(): void {
+    this.#call?.abort();
+    if (this.#committed) {
+      this.#report();
+      this.#lose('shutting-down', 'the gateway is stopping', { kind: 'neutral', reason: 'shutting-down' });
+    } else this.#finish({ kind: 'stopped' });
+  }
+
+  #over(outcome: Outcome): void {
+    this.#finish({ kind: 'over', outcome });
+  }
+
+  #finish(result: AttemptResult): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    const { exchange } = this.#context;
+    exchange.left.removeEventListener('abort', this.#onLeft);
+    exchange.onRoom = null;
+    exchange.onStop = null;
+    this.#settle(result);
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Stopping in order: not ready at once; still accepting for a while, so that a balancer in front can notice; then no new
+ * connections, and answers under way may finish; then they are ended with an error in their dialect.
+ * Fastify's own close would refuse connections at once and has no deadline.
+ */
+import { Type, type Static } from 'typebox';
+import { Duration } from '../core/options.ts';
+import type { Clock, Millis } from '../core/types.ts';
+import type { Listener } from './server.ts';
+
+export const ShutdownOptions = Type.Object(
+  {
+    delay: Duration({
+      description: 'After SIGTERM, how long to go on accepting while `/readyz` already says no.',
+      default: '0',
+    }),
+    grace: Duration({ description: 'How long answers under way may take to finish after that.', default: '30s' }),
+  },
+  { additionalProperties: false, description: 'Stopping.' },
+);
+export type ShutdownOptions = Static<typeof ShutdownOptions>;
+
+export interface StopDependencies {
+  readonly listener: Listener;
+  readonly clock: Clock;
+  /** Says "not ready" from now on. */
+  readonly begin: () => void;
+  /** Refuses what still waits in the queue. */
+  readonly giveUp: () => void;
+  /** Closes everything else. */
+  readonly close: () => Promise<void>;
+}
+
+const sweepMs = 250;
+/** How long cut answers may take to leave the socket. */
+const farewellMs = 500;
+
+/** Returns the one function that stops; calling it again returns the same promise. */
+export function createStop(dependencies: StopDependencies, options: ShutdownOptions): () => Promise<void> {
+  let stopped: Promise<void> | null = null;
+  return () => (stopped ??= stop(dependencies, options));
+}
+
+async function stop(
+  { listener, clock, begin, giveUp, close }: StopDependencies,
+  options: ShutdownOptions,
+): Promise<void> {
+  const pause = (ms: Millis) => new Promise<void>((resolve) => void clock.after(ms, resolve));
+  begin();
+  if (options.delay > 0) await pause(options.delay);
+  const closed = listener.close().then(() => true);
+  const deadline = clock.now() + options.grace;
+  let done = false;
+  void closed.then(() => (done = true));
+  while (!done && clock.now() < deadline) {
+    // Connections that have just answered their last request are idle now.
+    listener.closeIdle();
+    await Promise.race([closed, pause(Math.min(sweepMs, Math.max(1, deadline - clock.now())))]);
+  }
+  if (!done) {
+    giveUp();
+    for (const exchange of listener.open) exchange.onStop?.();
+    await Promise.race([closed, pause(farewellMs)]);
+  }
+  await close();
+}

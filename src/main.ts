@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+/** The process: picks a command, hands it the world, turns signals into one abort, and sets the exit code. */
+import { readFile } from 'node:fs/promises';
+import { runCommand } from './cli/commands.ts';
+import type { Io } from './cli/io.ts';
+
+const stop = new AbortController();
+let asked = false;
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.on(signal, () => {
+    // The second signal means now.
+    if (asked) process.exit(signal === 'SIGINT' ? 130 : 143);
+    asked = true;
+    stop.abort();
+  });
+}
+
+const io: Io = {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  files: { read: async (path) => readFile(path) },
+  signal: stop.signal,
+};
+
+process.exitCode = await runCommand(process.argv.slice(2), io);

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+import fc from 'fast-check';
+import { NodeExchange } from '../../src/http/exchange.ts';
+import { exchangeBytes, parseAnswer } from '../support/raw-http.ts';
+
+async function serve(t: TestContext, handle: (exchange: NodeExchange) => void): Promise<number> {
+  const server = createServer((request, response) => {
+    request.resume();
+    handle(new NodeExchange(request, response));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+const get = (path = '/') => `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`;
+
+describe('an exchange over Node', () => {
+  it('delivers any pieces, written in any turns, as the same bytes in valid chunks', async (t) => {
+    const plans: { pieces: Uint8Array[]; together: boolean[] }[] = [];
+    const port = await serve(t, (exchange) => {
+      const { pieces, together } = plans[0]!;
+      void (async () => {
+        exchange.head(200, ['Content-Type', 'application/x-ndjson'], null);
+        for (const [index, piece] of pieces.entries()) {
+          exchange.write(Buffer.from(piece));
+          if (together[index] !== true) await turn();
+        }
+        exchange.end();
+      })();
+    });
+    const piece = fc.oneof(
+      fc.uint8Array({ maxLength: 50 }),
+      fc.integer({ min: 7000, max: 20_000 }).map((size) => new Uint8Array(size).fill(size % 251)),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(piece, { maxLength: 8 }),
+        fc.array(fc.boolean(), { minLength: 8, maxLength: 8 }),
+        async (pieces, together) => {
+          plans[0] = { pieces, together };
+          const answer = parseAnswer(await exchangeBytes(port, get()));
+          assert.equal(answer.body, Buffer.concat(pieces).toString('latin1'));
+          assert.equal(answer.rest, '');
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('sends no Connection or Keep-Alive field and keeps an HTTP/1.1 connection open', async (t) => {
+    const port = await serve(t, (exchange) => {
+      exchange.head(200, ['Content-Type', 'text/plain'], 2);
+      exchange.write(Buffer.from('ok'));
+      exchange.end();
+    });
+    const bytes = await exchangeBytes(port, `GET /a HTTP/1.1\r\nHost: x\r\n\r\n${get('/b')}`);
+    const first = parseAnswer(bytes);
+    const second = parseAnswer(first.rest);
+    assert.deepEqual(
+      first.headers.map(([name]) => name),
+      ['Content-Type', 'Content-Length', 'Date'],
+    );
+    assert.equal(second.body, 'ok');
+  });
+
+  it('serves pipelined requests in order, even when the second answers first', async (t) => {
+    let release: (() => void) | null = null;
+    const port = await serve(t, (exchange) => {
+      const answer = () => {
+        exchange.head(200, [], null);
+        exchange.write(Buffer.from(exchange.target));
+        exchange.end();
+      };
+      if (exchange.target === '/slow') release = answer;
+      else {
+        answer();
+        setImmediate(() => release?.());
+      }
+    });
+    const bytes = await exchangeBytes(port, `GET /slow HTTP/1.1\r\nHost: x\r\n\r\n${get('/fast')}`);
+    const first = parseAnswer(bytes);
+    assert.deepEqual([first.body, parseAnswer(first.rest).body], ['/slow', '/fast']);
+  });
+
+  it('answers HTTP/1.0 without chunks and closes', async (t) => {
+    const port = await serve(t, (exchange) => {
+      exchange.head(200, [], null);
+      exchange.write(Buffer.from('abc'));
+      exchange.end();
+    });
+    const bytes = await exchangeBytes(port, 'GET / HTTP/1.0\r\n\r\n');
+    assert.ok(bytes.endsWith('\r\n\r\nabc'), bytes);
+  });
+
+  it('sends no body to HEAD', async (t) => {
+    const port = await serve(t, (exchange) => {
+      exchange.head(200, ['Content-Type', 'text/plain'], 17);
+      exchange.write(Buffer.from('Ollama is running'));
+      exchange.end();
+    });
+    const bytes = await exchangeBytes(port, 'HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    assert.ok(bytes.endsWith('\r\n\r\n'), bytes);
+    assert.match(bytes, /Content-Length: 17/);
+  });
+
+  it('cuts so that what was written arrives and nobody takes it for whole', async (t) => {
+    const port = await serve(t, (exchange) => {
+      exchange.head(200, [], null);
+      exchange.write(Buffer.from('part'));
+      exchange.cut();
+    });
+    const bytes = await exchangeBytes(port, get());
+    assert.ok(bytes.includes('part'));
+    assert.throws(() => parseAnswer(bytes), /cut/);
+  });
+
+  it('tells once that the client left, and aborts the signal, only when the answer was not whole', async (t) => {
+    const seen: string[] = [];
+    const gone = Promise.withResolvers<void>();
+    const port = await serve(t, (exchange) => {
+      exchange.left.addEventListener('abort', () => seen.push(`left ${exchange.target}`));
+      exchange.onClose = () => {
+        seen.push(`closed ${exchange.target}`);
+        if (exchange.target === '/stay') gone.resolve();
+      };
+      exchange.head(200, [], null);
+      exchange.write(Buffer.from('x'));
+      if (exchange.target === '/whole') exchange.end();
+    });
+    await exchangeBytes(port, get('/whole'));
+    const socket = connect(port, '127.0.0.1');
+    socket.write('GET /stay HTTP/1.1\r\nHost: x\r\n\r\n');
+    await once(socket, 'data');
+    socket.destroy();
+    await gone.promise;
+    assert.deepEqual(seen, ['closed /whole', 'left /stay', 'closed /stay']);
+  });
+
+  it('says when there is no room and when there is again', async (t) => {
+    const rooms: boolean[] = [];
+    const full = Promise.withResolvers<void>();
+    const port = await serve(t, (exchange) => {
+      exchange.onRoom = (room) => {
+        rooms.push(room);
+        if (room) exchange.end();
+        else full.resolve();
+      };
+      exchange.head(200, [], null);
+      const piece = Buffer.alloc(256 * 1024, 'a');
+      const more = () => {
+        if (rooms.length > 0) return;
+        exchange.write(piece);
+        setImmediate(more);
+      };
+      more();
+    });
+    const socket = connect(port, '127.0.0.1');
+    socket.pause();
+    socket.write(get());
+    await full.promise;
+    socket.resume();
+    await once(socket, 'close');
+    assert.deepEqual(rooms, [false, true]);
+  });
+});
