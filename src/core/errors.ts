@@ -34,6 +34,12 @@ export const failures = {
     retryable: false,
     help: 'No backend has the model; pull it, or see /api/tags for what there is.',
   },
+  quarantined: {
+    status: 422,
+    blame: 'client',
+    retryable: false,
+    help: 'The same request has broken several backends; it is refused for `quarantine.time`. Change it, or look at their logs.',
+  },
   'no-backend': {
     status: 503,
     blame: 'gateway',

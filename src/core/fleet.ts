@@ -77,6 +77,8 @@ export interface Fleet {
   subscribe(listener: () => void): () => void;
   /** Count up whenever a list made of the inventories, or of what is in memory, may have changed. */
   readonly revision: { readonly inventory: number; readonly residents: number };
+  /** From the next evidence on; what was concluded stays. */
+  setOptions(options: HealthOptions): void;
   /** Cancels its timers. */
   close(): void;
 }
@@ -106,7 +108,7 @@ class Table implements Fleet {
   readonly #clock: Clock;
   readonly #rng: Rng;
   readonly #emit: Emit;
-  readonly #options: HealthOptions;
+  #options: HealthOptions;
   /** In the configured order. */
   #entries: readonly Entry[] = [];
   /** Removed, with leases that have not ended. */
@@ -233,6 +235,10 @@ class Table implements Fleet {
     return () => void this.#listeners.delete(listener);
   }
 
+  setOptions(options: HealthOptions): void {
+    this.#options = options;
+  }
+
   close(): void {
     for (const timer of this.#timers.values()) timer.cancel();
     this.#timers.clear();
@@ -311,7 +317,7 @@ class Table implements Fleet {
   }
 
   #judge(credit: Credit, evidence: Evidence): void {
-    credit.trust = judged(credit.trust, evidence, { now: this.#clock.now(), luck: this.#rng.next() }, this.#options);
+    credit.trust = judged(credit.trust, evidence, { now: this.#clock.now(), rng: this.#rng }, this.#options);
   }
 
   #modelCredit(entry: Entry, model: ModelName): Credit {

@@ -5,7 +5,7 @@
  */
 import { Type, type Static } from 'typebox';
 import { Duration } from './options.ts';
-import type { Millis } from './types.ts';
+import type { Millis, Rng } from './types.ts';
 
 export const HealthOptions = Type.Object(
   {
@@ -136,10 +136,10 @@ export interface Evidence {
   readonly reason: string;
 }
 
-/** Now, and a number in [0, 1) for the jitter. */
+/** Now, and the luck for the jitter of an ejection. */
 export interface Moment {
   readonly now: Millis;
-  readonly luck: number;
+  readonly rng: Rng;
 }
 
 const SLICES = 6;
@@ -184,7 +184,7 @@ export function weightShare(trust: Trust, now: Millis, options: HealthOptions): 
 
 function ejected(trust: Trust, reason: string, moment: Moment, options: HealthOptions): Trust {
   const ejections = ejectionsLeft(trust, moment.now, options) + 1;
-  const lasts = options.ejectTime * 2 ** Math.min(ejections - 1, 30) * (1 + moment.luck / 4);
+  const lasts = options.ejectTime * 2 ** Math.min(ejections - 1, 30) * (1 + moment.rng.next() / 4);
   const until = moment.now + Math.min(lasts, options.ejectTimeLimit);
   return { ...newTrust(moment.now), standing: { kind: 'ejected', until, reason }, ejections };
 }

@@ -11,6 +11,7 @@ export interface Waiter {
   readonly job: Job;
   /** Backends that have failed it already. */
   readonly tried: readonly BackendId[];
+  /** When it came; earlier by what it has waited before, when it comes back. */
   readonly since: Millis;
   /** When it gives up. */
   readonly deadline: Millis;
@@ -79,6 +80,8 @@ export class Queue<W extends Waiter> implements WaitingJobs<W> {
 
   precedes(a: W, b: W): boolean {
     if (a.job.priority !== b.job.priority) return a.job.priority < b.job.priority;
+    // Who comes back after a failed attempt has waited since it first came.
+    if (a.since !== b.since) return a.since < b.since;
     return this.#places.get(a)!.arrival < this.#places.get(b)!.arrival;
   }
 

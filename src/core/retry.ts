@@ -48,6 +48,8 @@ export interface FailureRule {
   readonly elsewhere: boolean;
   /** Whom it speaks against; null: nobody. */
   readonly against: 'backend' | 'model' | 'busy' | null;
+  /** Whether the request itself may have broken what it ran on. */
+  readonly lethal?: true;
   /** What the client is told when nothing else can be tried; null: the backend's own answer passes unchanged. */
   readonly code: FailureCode | null;
 }
@@ -56,7 +58,7 @@ export interface FailureRule {
 export const attemptFailures = {
   'backend-refused': { elsewhere: true, against: 'backend', code: 'backend-refused' },
   'backend-connect-timeout': { elsewhere: true, against: 'backend', code: 'backend-connect-timeout' },
-  'backend-reset': { elsewhere: true, against: 'backend', code: 'backend-reset' },
+  'backend-reset': { elsewhere: true, against: 'backend', lethal: true, code: 'backend-reset' },
   'backend-protocol': { elsewhere: true, against: 'backend', code: 'backend-protocol' },
   /** It answered 502, 503 or 504, other than for a full queue. */
   'backend-unavailable': { elsewhere: true, against: 'backend', code: 'backend-unavailable' },
@@ -67,19 +69,25 @@ export const attemptFailures = {
   /** 503 because its own queue is full. */
   'backend-busy': { elsewhere: true, against: 'busy', code: null },
   /** 500 because the runner died, would not load or ran out of memory. */
-  'runner-failed': { elsewhere: true, against: 'model', code: null },
+  'runner-failed': { elsewhere: true, against: 'model', lethal: true, code: null },
   /** 404 although the inventory has it. */
   'model-missing': { elsewhere: true, against: null, code: null },
   'rate-limited': { elsewhere: true, against: null, code: null },
   /** Any other 4xx, and the 500s and 501s that are a client's mistake. */
   'client-mistake': { elsewhere: false, against: null, code: null },
-  'backend-lost': { elsewhere: false, against: 'backend', code: 'backend-lost' },
+  'backend-lost': { elsewhere: false, against: 'backend', lethal: true, code: 'backend-lost' },
   'backend-truncated': { elsewhere: false, against: 'backend', code: 'backend-truncated' },
   'backend-idle-timeout': { elsewhere: false, against: 'backend', code: 'backend-idle-timeout' },
   'total-timeout': { elsewhere: false, against: null, code: 'total-timeout' },
 } as const satisfies Record<string, FailureRule>;
 
 export type AttemptFailure = keyof typeof attemptFailures;
+
+/** Whether the failure is one that quarantine counts against the request. */
+export function isLethal(failure: AttemptFailure): boolean {
+  const { lethal }: FailureRule = attemptFailures[failure];
+  return lethal === true;
+}
 
 /** The outcome to release the lease of a failed attempt with. */
 export function failureOutcome(failure: AttemptFailure, committed: boolean): Outcome {
@@ -120,7 +128,7 @@ export interface Retry {
 export function createRetry({ rng }: { readonly rng: Rng }, options: RetryOptions): Retry {
   const budget = createRetryBudget(options);
   return {
-    arrived: budget.deposit,
+    arrived: (now) => budget.deposit(now),
     decide: (attempt, now) => decideRetry(attempt, budget, { now, rng }, options),
   };
 }

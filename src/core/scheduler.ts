@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { Type, type Static } from 'typebox';
+import { createBacklog, type Backlog } from './backlog.ts';
 import { GatewayError } from './errors.ts';
 import type { Emit } from './events.ts';
 import type { Eligibility } from './eligibility.ts';
@@ -13,7 +14,6 @@ import { policyPlanner, type Placement, type Planner } from './planner.ts';
 import type { Policy } from './policies/policy.ts';
 import { Queue, type Waiter } from './queue.ts';
 import type { BackendId, Clock, Job, Millis, ModelName, Outcome, RouteReason, Timer } from './types.ts';
-import { createWaitEstimate, type WaitEstimate } from './wait-estimate.ts';
 
 export const SchedulerOptions = Type.Object(
   {
@@ -28,6 +28,12 @@ export const SchedulerOptions = Type.Object(
         'How long a request may wait for a slot before it is refused with 503. Ollama itself would let it wait for ever.',
       default: '2m',
       minimum: 0,
+    }),
+    refuseEarly: Type.Boolean({
+      description:
+        'Refuse a request at once when it would probably have to wait longer than `timeout`, told from how fast the queue ' +
+        'has been moving, instead of letting it wait in vain.',
+      default: true,
     }),
     waitForBackend: Type.Boolean({
       description:
@@ -100,7 +106,7 @@ class Dispatcher implements Scheduler {
   readonly #clock: Clock;
   readonly #emit: Emit;
   readonly #queue = new Queue<WaitingJob>();
-  readonly #estimate: WaitEstimate = createWaitEstimate();
+  readonly #backlog: Backlog = createBacklog();
   readonly #unsubscribe: () => void;
   #planner: Planner;
   #options: SchedulerOptions;
@@ -182,9 +188,11 @@ class Dispatcher implements Scheduler {
       };
       // It stands in the queue before the limit is applied, because a slot that fits it may be free although others wait.
       this.#queue.push(waiter);
+      this.#backlog.joined(job.model, now);
       signal.addEventListener('abort', left, { once: true });
       this.#emit({ kind: 'queued', model: job.model, depth: this.#queue.size });
       this.#dispatch();
+      this.#refuseIfVain(waiter);
       this.#enforceLimit();
       this.#arm();
     });
@@ -197,9 +205,7 @@ class Dispatcher implements Scheduler {
       if (dispatch === null) break;
       const { waiter } = dispatch;
       assert(this.#queue.remove(waiter), 'only a job that waits is dispatched');
-      waiter.stopListening();
-      const waitedMs = this.#clock.now() - waiter.since;
-      this.#emit({ kind: 'dequeued', model: waiter.job.model, waitedMs, how: 'leased' });
+      const waitedMs = this.#left(waiter, 'leased');
       waiter.resolve(this.#lease(waiter.job, dispatch, waitedMs));
     }
     this.#arm();
@@ -221,15 +227,15 @@ class Dispatcher implements Scheduler {
       release: (outcome) => {
         assert(!released, 'a lease is released once');
         released = true;
-        this.#release(hold, outcome, this.#clock.now() - since);
+        this.#release(hold, outcome, job, this.#clock.now() - since);
       },
     };
   }
 
-  #release(hold: Hold, outcome: Outcome, heldMs: Millis): void {
+  #release(hold: Hold, outcome: Outcome, { model }: Job, heldMs: Millis): void {
     this.#leases -= 1;
     this.#fleet.give(hold, outcome);
-    if (outcome.kind === 'done') this.#estimate.finished(heldMs);
+    if (outcome.kind === 'done' || outcome.kind === 'client-gone') this.#backlog.held(model, heldMs);
     if (outcome.kind === 'failed') this.#fleetChanged();
     else this.#dispatch();
   }
@@ -264,11 +270,21 @@ class Dispatcher implements Scheduler {
     return null;
   }
 
+  /** Waiting in vain serves nobody: who would give up before its turn is told so at once. */
+  #refuseIfVain(waiter: WaitingJob): void {
+    if (!this.#options.refuseEarly || !this.#queue.has(waiter)) return;
+    const predicted = this.#predictedWait(waiter.job);
+    if (predicted === null || predicted <= waiter.deadline - this.#clock.now()) return;
+    const message = `the wait for a slot would be about ${Math.round(predicted / 1000)} s; try again later`;
+    const retryAfterMs = this.#retryAfter(waiter.job);
+    this.#refuse(waiter, 'failed', new GatewayError('queue-full', message, { retryAfterMs }));
+  }
+
   #enforceLimit(): void {
     while (this.#queue.size > this.#options.limit) {
       const waiter = this.#queue.leastUrgent!;
-      const retryAfterMs = this.#predictedWait(waiter.job, this.#queue.size);
       const message = `${this.#options.limit} requests wait already; try again later`;
+      const retryAfterMs = this.#retryAfter(waiter.job);
       this.#refuse(waiter, 'failed', new GatewayError('queue-full', message, { retryAfterMs }));
     }
   }
@@ -288,20 +304,34 @@ class Dispatcher implements Scheduler {
       return noBackend('no backend that could serve the request came back in time', DOWN_RETRY_AFTER_MS);
     }
     const message = `no slot came free within ${Math.round((now - since) / 100) / 10} s`;
-    const retryAfterMs = this.#predictedWait(job, this.#queue.size);
-    return new GatewayError('queue-timeout', message, { retryAfterMs });
+    return new GatewayError('queue-timeout', message, { retryAfterMs: this.#retryAfter(job) });
   }
 
   #refuse(waiter: WaitingJob, how: 'timeout' | 'client-gone' | 'failed', error: GatewayError): void {
     assert(this.#queue.remove(waiter), 'only a job that waits is refused');
-    waiter.stopListening();
-    const waitedMs = this.#clock.now() - waiter.since;
-    this.#emit({ kind: 'dequeued', model: waiter.job.model, waitedMs, how });
+    this.#left(waiter, how);
     waiter.reject(error);
   }
 
-  #predictedWait(job: Job, ahead: number): Millis {
-    return this.#estimate.predict({ ahead, slots: this.#fleet.capacityFor(job) });
+  /** Notes that a job no longer waits; returns how long it has. */
+  #left(waiter: WaitingJob, how: 'leased' | 'timeout' | 'client-gone' | 'failed'): Millis {
+    const now = this.#clock.now();
+    const { model } = waiter.job;
+    waiter.stopListening();
+    this.#backlog.left(model, how === 'leased' ? 'served' : 'gave-up', now);
+    const waitedMs = now - waiter.since;
+    this.#emit({ kind: 'dequeued', model, waitedMs, how });
+    return waitedMs;
+  }
+
+  /** How long the last of those that wait for the job's model will have waited; null when nothing tells. */
+  #predictedWait(job: Job): Millis | null {
+    const ahead = this.#backlog.waiting(job.model);
+    return this.#backlog.predict(job.model, { ahead, slots: this.#fleet.capacityFor(job) });
+  }
+
+  #retryAfter(job: Job): Millis {
+    return Math.min(LONGEST_RETRY_AFTER_MS, Math.max(1000, Math.ceil(this.#predictedWait(job) ?? 0)));
   }
 
   #everyWaiter(): WaitingJob[] {
@@ -333,6 +363,8 @@ class Dispatcher implements Scheduler {
 
 /** After which a client may find a backend again, when none is up: a few probes. */
 const DOWN_RETRY_AFTER_MS = 5000;
+
+const LONGEST_RETRY_AFTER_MS = 600_000;
 
 function asPlanner(policy: Policy | Planner): Planner {
   return 'pick' in policy ? policyPlanner(policy) : policy;

@@ -24,7 +24,7 @@ function bench(
   const parts = fleetOf(specs, { models });
   const scheduler = createScheduler(
     { ...parts, policy: createPolicy('least-connections', seededRng(7)), emit: (event) => parts.events.push(event) },
-    { limit: 100, timeout: 30_000, waitForBackend: true, ...options },
+    { limit: 100, timeout: 30_000, refuseEarly: true, waitForBackend: true, ...options },
   );
   return { ...parts, scheduler };
 }
