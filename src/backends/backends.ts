@@ -73,7 +73,7 @@ export function createBackends(dependencies: BackendsDependencies, options: Back
   return {
     set(specs) {
       const wanted = new Map(specs.map((spec) => [spec.id, spec]));
-      for (const member of [...members.values()]) {
+      for (const member of members.values()) {
         const spec = wanted.get(member.spec.id);
         if (spec === undefined || !sameConnection(spec, member.spec)) remove(member);
       }

@@ -31,14 +31,14 @@ const simulatedByDefault = 3;
 export async function begin(config: Config, sources: BeginningSources): Promise<Beginning> {
   const configured: BackendOptions[] = [...config.backends];
   if (configured.length > 0 || config.simulate.count > 0)
-    return assemble(configured, config.simulate.count, config, sources, null);
+    return assemble(configured, config.simulate, sources.system, null);
   const local = await findLocal(config, sources);
   if (local !== null) {
     const found: BackendOptions = { name: 'local', url: local, weight: 1, slots: 'auto' };
-    return assemble([found], 0, config, sources, `Nothing is configured: adopted the Ollama at ${local}.`);
+    return assemble([found], config.simulate, sources.system, `Nothing is configured: adopted the Ollama at ${local}.`);
   }
   const note = 'Nothing is configured and no local Ollama answers: these are SIMULATED, their text is made up.';
-  return assemble([], simulatedByDefault, config, sources, note);
+  return assemble([], { ...config.simulate, count: simulatedByDefault }, sources.system, note);
 }
 
 async function findLocal(config: Config, { ollamaHost, askVersion }: BeginningSources): Promise<string | null> {
@@ -56,12 +56,11 @@ async function findLocal(config: Config, { ollamaHost, askVersion }: BeginningSo
 
 async function assemble(
   configured: readonly BackendOptions[],
-  count: number,
-  config: Config,
-  { system }: BeginningSources,
+  simulate: Config['simulate'],
+  system: System,
   note: string | null,
 ): Promise<Beginning> {
-  const { models, slots, loadTime, tokensPerSecond, seed } = config.simulate;
+  const { count, models, slots, loadTime, tokensPerSecond, seed } = simulate;
   const running: SimulatedOllama[] = [];
   const options = [...configured];
   // Loaded only when wanted: in production it is not.

@@ -101,7 +101,7 @@ function jobOf(reading: Reading, exchange: Exchange, account: Account): Job {
 /** Tries backends until one's answer is on its way to the client, or nothing more may be tried. */
 async function firstAnswer(traveller: Traveller, dependencies: JourneyDependencies): Promise<void> {
   const { account, exchange, job } = traveller;
-  const { clock, retry, scheduler } = dependencies;
+  const { clock, emit, retry, scheduler } = dependencies;
   const tried: BackendId[] = [];
   retry.arrived(clock.now());
   for (;;) {
@@ -112,7 +112,16 @@ async function firstAnswer(traveller: Traveller, dependencies: JourneyDependenci
     if (failed === null) return;
     tried.push(lease.backend);
     const pauseMs = mayRetry(failed, tried.length, traveller, dependencies);
-    tellFailedAttempt(failed, lease, pauseMs !== null, traveller, dependencies);
+    if (failed.failure !== 'client-mistake') {
+      const { requestId } = account;
+      emit({
+        kind: 'attempt-failed',
+        requestId,
+        backend: lease.backend,
+        failure: failed.failure,
+        retried: pauseMs !== null,
+      });
+    }
     if (pauseMs === null) {
       failed.answer();
       return;
@@ -238,17 +247,6 @@ function mayRetry(
     clock.now(),
   );
   return decision.retry ? decision.delayMs : null;
-}
-
-function tellFailedAttempt(
-  { failure }: FailedAttempt,
-  lease: Lease,
-  retried: boolean,
-  traveller: Traveller,
-  { emit }: JourneyDependencies,
-): void {
-  if (failure === 'client-mistake') return;
-  emit({ kind: 'attempt-failed', requestId: traveller.account.requestId, backend: lease.backend, failure, retried });
 }
 
 /** Resolves early when the client leaves. */

@@ -23,7 +23,7 @@ export function probeRoutes(dependencies: ProbeDependencies): OwnRoute[] {
     return reply.type('text/plain').send([reason ?? 'ready', ...lines, ''].join('\n'));
   };
   const metrics = async (request: FastifyRequest, reply: FastifyReply) => {
-    const { contentType, body } = await dependencies.metrics(String(request.headers.accept ?? ''));
+    const { contentType, body } = await dependencies.metrics(request.headers.accept ?? '');
     return reply.header('content-type', contentType).send(body);
   };
   return [

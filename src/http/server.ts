@@ -105,7 +105,7 @@ function createApp(options: ListenerOptions): FastifyInstance {
     },
   });
   app.server.on('connection', (socket) => socket.setNoDelay(true));
-  return app as unknown as FastifyInstance;
+  return app;
 }
 
 function track(exchange: NodeExchange, open: Set<Exchange>, reply: FastifyReply): NodeExchange {

@@ -48,19 +48,21 @@ async function stop(
   const pause = (ms: Millis) => new Promise<void>((resolve) => void clock.after(ms, resolve));
   begin();
   if (options.delay > 0) await pause(options.delay);
-  const closed = listener.close().then(() => true);
+  const closed = listener.close();
+  const state = { done: false };
+  const done = closed.then(() => {
+    state.done = true;
+  });
   const deadline = clock.now() + options.grace;
-  let done = false;
-  void closed.then(() => (done = true));
-  while (!done && clock.now() < deadline) {
+  while (!state.done && clock.now() < deadline) {
     // Connections that have just answered their last request are idle now.
     listener.closeIdle();
-    await Promise.race([closed, pause(Math.min(sweepMs, Math.max(1, deadline - clock.now())))]);
+    await Promise.race([done, pause(Math.min(sweepMs, Math.max(1, deadline - clock.now())))]);
   }
-  if (!done) {
+  if (!state.done) {
     giveUp();
     for (const exchange of listener.open) exchange.onStop?.();
-    await Promise.race([closed, pause(farewellMs)]);
+    await Promise.race([done, pause(farewellMs)]);
   }
   await close();
 }

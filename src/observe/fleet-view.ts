@@ -9,6 +9,6 @@ export type BackendView = Pick<
 
 export interface FleetView {
   readonly backends: readonly BackendView[];
-  /** Waiting requests by model; '' for those that need none. */
-  readonly waiting: ReadonlyMap<ModelName, number>;
+  /** Waiting requests by model; null for those that need none. */
+  readonly waiting: ReadonlyMap<ModelName | null, number>;
 }
