@@ -165,7 +165,7 @@ describe('gauges', () => {
       ],
       waiting: new Map([
         ['llama3.2:3b', 5],
-        ['', 1],
+        [null, 1],
       ]),
     };
     const metrics = metricsWith({ view: () => view, isSimulated: (id) => id === 'gpu2' });
