@@ -2,7 +2,7 @@
  * Asks one backend. The only file that knows undici: one Pool per backend, pipelining 1, no limit on connections (queueing is
  * core's business), undici's own timers off and ours on, HTTP/1.1 only, redirects never followed, TLS verified.
  */
-import { Pool, type Dispatcher } from 'undici';
+import { Client, Pool, type Dispatcher } from 'undici';
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { BackendAuth, BackendSpec, BackendTls } from '../core/backend.ts';
@@ -24,6 +24,11 @@ export interface Ask {
   /** Flat name, value list; already filtered by an allow-list. `Host` and credentials are added here. */
   readonly headers: readonly string[];
   readonly body: Buffer | Readable | null;
+  /**
+   * Whether it may be sent twice. Then a kept-alive connection that turns out to be closed before a byte of the answer came is
+   * replaced by a fresh one, once; the backend had been asked nothing it could have begun.
+   */
+  readonly repeatable: boolean;
   readonly timeouts: CallTimeouts;
 }
 
@@ -60,30 +65,31 @@ const fetchLimitBytes = 16 * 1024 * 1024;
 export function createClient(spec: Pick<BackendSpec, 'url' | 'tls' | 'auth'>, clock: Clock): BackendClient {
   const url = new URL(spec.url);
   const prefix = url.pathname.replace(/\/+$/, '');
-  const pool = new Pool(url.origin, {
+  const options = {
     pipelining: 1,
-    connections: null,
     headersTimeout: 0,
     bodyTimeout: 0,
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: keepAliveMs,
     allowH2: false,
     connect: { timeout: 60_000, ...tlsOptions(spec.tls) },
-  });
+  };
+  const pool = new Pool(url.origin, { ...options, connections: null });
   // Without a listener, a pool-level connection error would be an unhandled 'error' event; every call reports its own.
   pool.on('connectionError', () => {});
 
   const own = ['Host', url.host, ...credential(spec.auth)];
 
   function send(ask: Ask, receiver: Receiver): Call {
-    const call = new UpstreamCall(ask.timeouts, receiver, clock);
-    const headers = own.concat(ask.headers);
-    try {
-      pool.dispatch({ method: ask.method, path: prefix + ask.path, headers, body: ask.body }, call);
-    } catch (error) {
-      // undici throws synchronously only for a request it would not send (bad header, closed pool).
-      queueMicrotask(() => call.fail(failureOf(error, false, false)));
-    }
+    const request = { method: ask.method, path: prefix + ask.path, headers: own.concat(ask.headers), body: ask.body };
+    const afresh = () => {
+      const once = new Client(url.origin, options);
+      dispatch(once, request, call);
+      void once.close();
+    };
+    const isRepeatable = ask.repeatable && !isStream(ask.body);
+    const call = new UpstreamCall(ask.timeouts, receiver, clock, isRepeatable ? afresh : null);
+    dispatch(pool, request, call);
     return call;
   }
 
@@ -93,6 +99,19 @@ export function createClient(spec: Pick<BackendSpec, 'url' | 'tls' | 'auth'>, cl
     close: () => pool.close(),
     destroy: () => pool.destroy(),
   };
+}
+
+function dispatch(to: Dispatcher, request: Dispatcher.DispatchOptions, call: UpstreamCall): void {
+  try {
+    to.dispatch(request, call);
+  } catch (error) {
+    // undici throws synchronously only for a request it would not send (bad header, closed pool).
+    queueMicrotask(() => call.fail(failureOf(error, false, false)));
+  }
+}
+
+function isStream(body: Ask['body']): boolean {
+  return body !== null && !Buffer.isBuffer(body);
 }
 
 function credential(auth: BackendAuth | undefined): string[] {
@@ -128,8 +147,11 @@ class UpstreamCall implements Dispatcher.DispatchHandler, Call {
   #paused = false;
   #since: Millis;
   #timer: Timer | null = null;
+  #afresh: (() => void) | null;
 
-  constructor(timeouts: CallTimeouts, receiver: Receiver, clock: Clock) {
+  /** `afresh` sends the request again on a new connection; null when it must not be. */
+  constructor(timeouts: CallTimeouts, receiver: Receiver, clock: Clock, afresh: (() => void) | null) {
+    this.#afresh = afresh;
     this.#timeouts = timeouts;
     this.#receiver = receiver;
     this.#clock = clock;
@@ -172,7 +194,16 @@ class UpstreamCall implements Dispatcher.DispatchHandler, Call {
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    this.fail(failureOf(error, this.#stage !== 'connecting', this.#stage === 'streaming'));
+    const what = failureOf(error, this.#stage !== 'connecting', this.#stage === 'streaming');
+    const afresh = this.#afresh;
+    if (what.staleSocket && afresh !== null && this.#stage === 'waiting') {
+      this.#afresh = null;
+      this.#controller = null;
+      this.#enter('connecting');
+      afresh();
+      return;
+    }
+    this.fail(what);
   }
 
   fail(what: BackendFailure): void {

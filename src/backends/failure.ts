@@ -15,10 +15,7 @@ export interface BackendFailure {
   >;
   /** One sentence without addresses. */
   readonly message: string;
-  /**
-   * True when a kept-alive connection turned out to be closed before a byte of the answer came: the backend was asked
-   * nothing it could have begun, so the attempt says nothing about it.
-   */
+  /** True when a kept-alive connection turned out to be closed before a byte of the answer came. */
   readonly staleSocket: boolean;
   readonly cause: unknown;
 }

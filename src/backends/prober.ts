@@ -152,6 +152,7 @@ class Loop implements Prober {
       path,
       headers: ['Accept', 'application/json'],
       body: null,
+      repeatable: true,
       timeouts: { connect: timeout, firstByte: timeout, idle: timeout, total: timeout },
     };
     const { status, body } = await this.#dependencies.client.fetch(ask);

@@ -61,6 +61,7 @@ async function askVersion(url: string): Promise<string | null> {
       path: '/api/version',
       headers: [],
       body: null,
+      repeatable: true,
       timeouts: { connect: limit, firstByte: limit, idle: limit, total: limit },
     });
     const { version: answered } = JSON.parse(body.toString('utf8')) as { version?: unknown };

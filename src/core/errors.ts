@@ -133,14 +133,14 @@ export type FailureCode = keyof typeof failures;
 /** The one error type that crosses rooms. The message is a sentence for the caller; it never holds a URL, prompt or credential. */
 export class GatewayError extends Error {
   readonly code: FailureCode;
-  /** Whole milliseconds after which a retry may succeed, when the gateway can tell. */
+  /** Whole milliseconds after which a retry may succeed; a second for every 503 that does not know better. */
   readonly retryAfterMs: number | undefined;
 
   constructor(code: FailureCode, message: string, options: { cause?: unknown; retryAfterMs?: number } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'GatewayError';
     this.code = code;
-    this.retryAfterMs = options.retryAfterMs;
+    this.retryAfterMs = options.retryAfterMs ?? (failures[code].status === 503 ? 1000 : undefined);
   }
 
   get kind(): FailureKind {

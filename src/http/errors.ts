@@ -1,6 +1,7 @@
 /** Says a GatewayError to the caller, in the caller's dialect, before or after the head. */
-import { GatewayError } from '../core/errors.ts';
-import type { Dialect } from '../dialects/dialect.ts';
+import { GatewayError, type FailureCode } from '../core/errors.ts';
+import { unknownModelError } from '../dialects/error-bodies.ts';
+import type { Dialect, Rendered, Route } from '../dialects/dialect.ts';
 import type { Account } from './account.ts';
 import type { Exchange } from './exchange.ts';
 import { hasUnreadBody } from './headers.ts';
@@ -13,8 +14,16 @@ export function asGatewayError(error: unknown): GatewayError {
 
 /** A whole error answer; nothing has been sent yet. */
 export function answerError(exchange: Exchange, dialect: Dialect, error: GatewayError, account: Account): void {
-  account.outcome = error.code;
-  const rendered = dialect.renderError(error, account.requestId);
+  answerRendered(exchange, dialect.renderError(error, account.requestId), error.code, account);
+}
+
+/** Ollama words this one differently for each endpoint, with the model as the client spelled it. */
+export function answerUnknownModel(exchange: Exchange, route: Route, modelText: string, account: Account): void {
+  answerRendered(exchange, unknownModelError(route, modelText, account.requestId), 'unknown-model', account);
+}
+
+function answerRendered(exchange: Exchange, rendered: Rendered, outcome: FailureCode, account: Account): void {
+  account.outcome = outcome;
   account.status = rendered.status;
   if (exchange.hasLeft) return;
   const headers: string[] = [];

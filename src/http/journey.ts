@@ -15,7 +15,7 @@ import type { Dialect, Reading, Route } from '../dialects/dialect.ts';
 import { classify } from '../dialects/failures.ts';
 import { openAccount, type Account } from './account.ts';
 import { receiveBody, type BodyLimits } from './body.ts';
-import { answerError, asGatewayError } from './errors.ts';
+import { answerError, answerUnknownModel, asGatewayError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { ownHeaders, requestHeaders } from './headers.ts';
 import { Relay, type AttemptResult, type HeldAnswer } from './relay.ts';
@@ -66,10 +66,12 @@ export async function journey(
 ): Promise<void> {
   const { clock, emit, hash, limits } = dependencies;
   const account = openAccount(exchange, route.path, clock, emit);
+  let modelText: string | null = null;
   try {
     const body = await receiveBody(exchange.request, limits, clock);
     account.bytesIn = body.length;
     const reading = dialect.read(route, body, { headers: exchange.headers, hash });
+    modelText = reading.modelText;
     account.stream = reading.stream;
     account.model = reading.model;
     const job = jobOf(reading, exchange, account);
@@ -78,6 +80,7 @@ export async function journey(
     const known = asGatewayError(error);
     if (known.code === 'internal') emit({ kind: 'bug', message: String(error), stack: (error as Error).stack });
     if (exchange.headSent) exchange.cut();
+    else if (known.code === 'unknown-model') answerUnknownModel(exchange, route, modelText ?? '', account);
     else answerError(exchange, dialect, known, account);
   }
 }
@@ -156,7 +159,7 @@ function attempt(traveller: Traveller, lease: Lease, dependencies: JourneyDepend
   const headers = requestHeaders(exchange.headers, account.requestId);
   const call = dependencies
     .client(lease.backend)
-    .send({ method: 'POST', path: route.path, headers, body, timeouts }, relay);
+    .send({ method: 'POST', path: route.path, headers, body, repeatable: true, timeouts }, relay);
   relay.follow(call);
   return relay.result;
 }
@@ -200,13 +203,9 @@ function concludeFailure(
   const { account, dialect, exchange } = traveller;
   const isColdTimeout = failure.code === 'backend-first-byte-timeout' && !lease.warm;
   const kind: AttemptFailure = isColdTimeout ? 'backend-cold-timeout' : failure.code;
-  if (failure.staleSocket) {
-    lease.release({ kind: 'neutral', reason: 'stale connection' });
-  } else {
-    const outcome = failureOutcome(kind, false);
-    if (outcome.kind === 'failed' && outcome.against === 'backend') dependencies.verdict(lease.backend, false);
-    lease.release(outcome);
-  }
+  const outcome = failureOutcome(kind, false);
+  if (outcome.kind === 'failed' && outcome.against === 'backend') dependencies.verdict(lease.backend, false);
+  lease.release(outcome);
   return {
     failure: kind,
     retryAfterMs: null,

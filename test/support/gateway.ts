@@ -1,0 +1,104 @@
+/** A whole gateway on port 0, in this process, in front of the backends a test names. */
+import type { TestContext } from 'node:test';
+import { createApp, type App } from '../../src/app.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { backendSpecs } from '../../src/core/backend.ts';
+import { realSystem, type System } from '../../src/system.ts';
+
+export interface Gateway {
+  readonly url: string;
+  readonly port: number;
+  readonly adminUrl: string;
+  readonly app: App;
+  /** Parsed log lines so far. */
+  readonly log: readonly Record<string, unknown>[];
+  /** Resolves with the log line of the next request that finishes and passes the test. */
+  finished(matches?: (line: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>;
+  /** The sum of a metric's samples whose labels include those given. */
+  metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
+  chat(body?: Record<string, unknown>, init?: RequestInit): Promise<Response>;
+}
+
+export interface GatewayOptions {
+  /** YAML after the defaults of `quick`, e.g. `queue: {limit: 1}`. */
+  readonly config?: string;
+  readonly system?: System;
+}
+
+/** Probes often, so that tests need not wait for the world to be noticed. */
+const quick = `
+listen: {address: '127.0.0.1:0'}
+admin: {address: '127.0.0.1:0'}
+probes: {interval: 50ms, inventoryInterval: 100ms, residencyInterval: 100ms, timeout: 500ms}
+`;
+
+export async function startGateway(
+  t: TestContext,
+  backends: readonly {
+    readonly url: string;
+    readonly slots?: number;
+    readonly weight?: number;
+    readonly name?: string;
+  }[],
+  options: GatewayOptions = {},
+): Promise<Gateway> {
+  const list = backends.map(({ name, url, slots, weight }, index) =>
+    JSON.stringify({ name: name ?? `b${index + 1}`, url, slots, weight }),
+  );
+  const text = `${quick}backends: [${list.join(', ')}]\n${options.config ?? ''}`;
+  const files = { read: async () => Buffer.from(text) };
+  const loaded = await loadConfig({ file: 'test.yaml', env: {}, flags: null, files });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems, null, 1));
+  const { config } = loaded;
+  const log: Record<string, unknown>[] = [];
+  const listeners = new Set<(line: Record<string, unknown>) => void>();
+  const logTo = {
+    write(text: string) {
+      const line = JSON.parse(text) as Record<string, unknown>;
+      log.push(line);
+      for (const listener of listeners) listener(line);
+    },
+  };
+  const app = createApp(
+    config,
+    { version: '0.0.0-test', backends: backendSpecs(config.backends), simulated: new Set(), isTerminal: false, logTo },
+    options.system ?? realSystem,
+  );
+  const { publicAddress, adminAddress } = await app.listen();
+  t.after(() => app.close());
+  const url = `http://${publicAddress}`;
+  return {
+    url,
+    port: Number(publicAddress.split(':').at(-1)),
+    adminUrl: `http://${adminAddress}`,
+    app,
+    log,
+    finished: (matches = () => true) =>
+      new Promise((resolve) => {
+        const listener = (line: Record<string, unknown>) => {
+          if (line['msg'] !== 'request' || !matches(line)) return;
+          listeners.delete(listener);
+          resolve(line);
+        };
+        listeners.add(listener);
+      }),
+    metric: async (name, labels = {}) => sum(await (await fetch(`${url}/metrics`)).text(), name, labels),
+    chat: (body = {}, init = {}) =>
+      fetch(`${url}/api/chat`, {
+        method: 'POST',
+        body: JSON.stringify({ model: 'tiny', messages: [{ role: 'user', content: 'hi' }], ...body }),
+        ...init,
+      }),
+  };
+}
+
+function sum(exposition: string, name: string, labels: Readonly<Record<string, string>>): number {
+  let total = 0;
+  for (const line of exposition.split('\n')) {
+    const match = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line);
+    if (match === null || match[1] !== name) continue;
+    const fits = Object.entries(labels).every(([key, value]) => (match[2] ?? '').includes(`${key}="${value}"`));
+    if (fits) total += Number(match[3]);
+  }
+  return total;
+}
