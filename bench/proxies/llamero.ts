@@ -35,6 +35,8 @@ export function llameroConfig(options: { port: number; backendPort: number; logL
   const { port, backendPort, logLevel } = options;
   return `listen:
   address: 127.0.0.1:${port}
+admin:
+  address: 127.0.0.1:0
 backends:
   - name: bench
     url: http://127.0.0.1:${backendPort}
