@@ -122,21 +122,40 @@ export function slotsOf(spec: BackendSpec): number {
  */
 export function modelFilter(patterns: readonly string[]): (model: ModelName) => boolean {
   const exact = new Set<string>();
-  const globs: RegExp[] = [];
+  const globs: string[] = [];
   for (const pattern of patterns) {
-    if (/[*?]/.test(pattern)) globs.push(globExpression(pattern));
+    if (/[*?]/.test(pattern)) globs.push(pattern.toLowerCase());
     else exact.add(canonicalModelName(pattern) ?? pattern);
   }
-  return (model) => exact.has(model) || globs.some((glob) => glob.test(model));
+  return (model) => exact.has(model) || globs.some((glob) => matchesGlob(glob, model));
 }
 
-function globExpression(pattern: string): RegExp {
-  const source = pattern
-    .toLowerCase()
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replace(/\*+/g, '.*')
-    .replace(/\?/g, '.');
-  return new RegExp(`^${source}$`, 's');
+/** No regular expression: one with several `*` takes exponential time on names that a client chooses. */
+function matchesGlob(glob: string, text: string): boolean {
+  let inGlob = 0;
+  let inText = 0;
+  let star = -1;
+  let afterStar = 0;
+  while (inText < text.length) {
+    const symbol = glob[inGlob];
+    if (symbol === '*') {
+      star = inGlob;
+      afterStar = inText;
+      inGlob += 1;
+    } else if (symbol === '?' || symbol === text[inText]) {
+      inGlob += 1;
+      inText += 1;
+    } else if (star >= 0) {
+      // Let the last star stand for one character more; earlier ones need not change.
+      afterStar += 1;
+      inText = afterStar;
+      inGlob = star + 1;
+    } else {
+      return false;
+    }
+  }
+  while (glob[inGlob] === '*') inGlob += 1;
+  return inGlob === glob.length;
 }
 
 function nameOf(url: string): BackendId {

@@ -312,7 +312,7 @@ class Table implements Fleet {
     }
     this.#judge(entry.credit, evidence);
     if (this.#options.refusedIsDown && outcome.failure === 'backend-refused') {
-      entry.liveness = connectionRefused(entry.liveness, 'it refused a connection');
+      entry.liveness = connectionRefused('it refused a connection');
     }
   }
 

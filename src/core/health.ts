@@ -98,8 +98,8 @@ export function probeFailed(liveness: Liveness, reason: string, options: HealthO
 }
 
 /** Nobody listens there. One refused connection proves it, whatever the last probes said. */
-export function connectionRefused(liveness: Liveness, reason: string): Liveness {
-  return liveness.verdict === 'down' ? liveness : { verdict: 'down', streak: 0, reason };
+export function connectionRefused(reason: string): Liveness {
+  return { verdict: 'down', streak: 0, reason };
 }
 
 /** Whether requests are let through: all, one at a time, or none. */

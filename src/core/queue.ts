@@ -17,7 +17,10 @@ export interface Waiter {
   readonly deadline: Millis;
 }
 
-/** Jobs of one model and one set of allowed backends, in order of service. Never empty. */
+/**
+ * Jobs of one model and one set of allowed backends, in order of service. Never empty. While it is walked, the waiter just
+ * given out may be removed, and no other.
+ */
 export interface Lane<W extends Waiter = Waiter> extends Iterable<W> {
   readonly size: number;
   readonly head: W;
@@ -140,7 +143,8 @@ class Row<W extends Waiter> implements Lane<W> {
   }
 
   *[Symbol.iterator](): Iterator<W> {
-    for (const band of this.#bands) {
+    // A copy, because a band goes when its last waiter does, which may be the one just given out.
+    for (const band of this.#bands.slice()) {
       for (let place = band.first; place !== null; place = place.after) yield place.waiter;
     }
   }

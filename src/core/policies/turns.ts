@@ -14,6 +14,8 @@ export function turns(initial: number): Turns {
   return {
     of: (id) => values.get(id) ?? initial,
     set(id, value) {
+      // A map keeps the place of a key that is set again; deleted first, it goes to the end.
+      values.delete(id);
       values.set(id, value);
       if (values.size <= REMEMBERED) return;
       const oldest = values.keys().next();
