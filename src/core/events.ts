@@ -83,7 +83,7 @@ export interface RequestFinished {
   readonly gonePhase: Phase | null;
   readonly warm: boolean | null;
   readonly queueMs: Millis;
-  /** What the gateway itself took before a backend was asked, `queueMs` not counted; absent when none was asked. */
+  /** From the last byte of the request until a backend was asked, `queueMs` not counted; absent when none was asked. */
   readonly overheadMs?: Millis;
   readonly firstByteMs: Millis | null;
   readonly durationMs: Millis;

@@ -9,6 +9,8 @@ export class Account {
   readonly requestId: string;
   readonly route: string;
   readonly startedAt: Millis;
+  /** When the last byte of the request's body had come. */
+  receivedAt: Millis;
   client: ClientId;
   model: ModelName | null = null;
   stream = false;
@@ -32,6 +34,7 @@ export class Account {
     this.route = route;
     this.client = client;
     this.startedAt = startedAt;
+    this.receivedAt = startedAt;
   }
 
   /** Emits `request-finished` when the exchange closes. */

@@ -70,6 +70,7 @@ export async function journey(
   try {
     const body = await receiveBody(exchange.request, limits, clock);
     account.bytesIn = body.length;
+    account.receivedAt = clock.now();
     const reading = dialect.read(route, body, { headers: exchange.headers, hash });
     modelText = reading.modelText;
     account.stream = reading.stream;
@@ -142,10 +143,12 @@ function attempt(traveller: Traveller, lease: Lease, dependencies: JourneyDepend
   account.reason = lease.reason;
   account.warm = lease.warm;
   account.phase = 'waiting';
-  account.overheadMs ??= clock.now() - account.startedAt - account.queueMs;
+  account.overheadMs ??= clock.now() - account.receivedAt - account.queueMs;
   const firstByte = (ms: Millis) => {
     lease.firstByte(ms);
     verdict(lease.backend, true);
+    // The first byte of a whole answer is its last token, not its first.
+    if (!reading.stream) return;
     emit({
       kind: 'first-token',
       route: route.path,

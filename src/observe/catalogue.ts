@@ -67,7 +67,7 @@ export const defaultBuckets: Readonly<Record<BucketName, readonly number[]>> = {
 };
 
 const phases = ['receiving', 'queued', 'connecting', 'waiting', 'streaming'] as const;
-const routeReasons = ['only', 'warm', 'sticky', 'least-busy', 'cold', 'policy'] as const;
+const routeReasons = ['only', 'warm', 'sticky', 'least-busy', 'cold', 'policy', 'placement'] as const;
 const rejections = ['queue-full', 'queue-timeout', 'no-backend', 'unknown-model', 'shutting-down'] as const;
 
 /** Counters and histograms fed by events. */
@@ -89,7 +89,7 @@ export const told = {
   firstToken: {
     name: 'llamero_time_to_first_token_seconds',
     type: 'histogram',
-    help: 'From the arrival of a request to the first bytes of its answer; warm says whether the model was in memory.',
+    help: 'From the arrival of a request to the first bytes of its stream; warm says whether the model was in memory.',
     labels: ['route', 'model', 'backend', 'warm'],
     buckets: 'firstToken',
   },
@@ -116,7 +116,7 @@ export const told = {
   modelLoad: {
     name: 'llamero_model_load_seconds',
     type: 'histogram',
-    help: 'What requests that found their model cold waited for it (load_duration of Ollama).',
+    help: 'What requests that found their model cold waited for it (load_duration of Ollama, from 0.2 s on).',
     labels: ['model', 'backend'],
     buckets: 'load',
   },
@@ -130,7 +130,7 @@ export const told = {
   overhead: {
     name: 'llamero_overhead_seconds',
     type: 'histogram',
-    help: 'What the gateway itself added before a backend was asked, queue wait not counted.',
+    help: 'From the last byte of a request until a backend was asked, queue wait not counted: what the gateway itself took.',
     labels: ['route'],
     buckets: 'overhead',
   },

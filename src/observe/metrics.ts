@@ -182,11 +182,14 @@ function countRequest(series: Series, event: RequestFinished, model: string): vo
   countUsage(series, event, model, backend);
 }
 
+/** Ollama reports a load of some tens of milliseconds for a model that is in memory; no real one is that fast. */
+const coldFromMs = 200;
+
 function countUsage(series: Series, event: RequestFinished, model: string, backend: string): void {
   const { promptTokens, outputTokens, outputMs, loadMs } = event.usage;
   if (promptTokens !== undefined) series.add('tokens', { model, backend, type: 'input' }, promptTokens);
   if (outputTokens !== undefined) series.add('tokens', { model, backend, type: 'output' }, outputTokens);
-  if (loadMs !== undefined && event.warm === false) series.add('modelLoad', { model, backend }, loadMs / 1000);
+  if (loadMs !== undefined && loadMs >= coldFromMs) series.add('modelLoad', { model, backend }, loadMs / 1000);
   const perToken = secondsPerToken(event);
   if (perToken !== null) series.add('perToken', { model, backend }, perToken);
   if (outputTokens !== undefined && outputMs !== undefined && outputMs > 0) {

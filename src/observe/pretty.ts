@@ -38,14 +38,14 @@ function requestSentence(entry: Entry, paint: Paint): string {
 
 function detailsOf(entry: Entry): string[] {
   const details = [
-    positive(entry['queue_ms']) ? `queue ${duration(entry['queue_ms'])}` : '',
-    positive(entry['load_ms']) && entry['warm'] === false ? `load ${duration(entry['load_ms'])}` : '',
-    positive(entry['first_byte_ms']) ? `first byte ${duration(entry['first_byte_ms'])}` : '',
+    above(entry['queue_ms']) ? `queue ${duration(entry['queue_ms'])}` : '',
+    above(entry['load_ms'], 200) ? `load ${duration(entry['load_ms'])}` : '',
+    above(entry['first_byte_ms']) ? `first byte ${duration(entry['first_byte_ms'])}` : '',
     entry['output_tokens'] === undefined
       ? ''
       : `${text(entry['prompt_tokens'] ?? '?')}+${text(entry['output_tokens'])} tokens`,
     entry['tokens_per_second'] === undefined ? '' : `${text(entry['tokens_per_second'])} tok/s`,
-    positive(entry['failovers']) ? `after ${text(entry['attempts'])} attempts` : '',
+    above(entry['failovers']) ? `after ${text(entry['attempts'])} attempts` : '',
   ];
   return details.filter(Boolean);
 }
@@ -60,8 +60,8 @@ function otherSentence(entry: Entry, message: string, paint: Paint): string {
   return [message, ...badge, ...fields].join(' ');
 }
 
-function positive(value: unknown): boolean {
-  return typeof value === 'number' && value > 0;
+function above(value: unknown, limit = 0): boolean {
+  return typeof value === 'number' && value > limit;
 }
 
 function duration(ms: unknown): string {

@@ -86,6 +86,15 @@ describe('metrics', () => {
     assert.equal(valueOf(await scrape(metrics), 'llamero_time_per_output_token_seconds_sum'), 0.1);
   });
 
+  it('take a load for one only when something was loaded', async (t) => {
+    const metrics = metricsWith();
+    t.after(() => metrics.close());
+    metrics.observe(finished({ warm: false, usage: { loadMs: 60 } }));
+    assert.equal(valueOf(await scrape(metrics), 'llamero_model_load_seconds_count'), undefined);
+    metrics.observe(finished({ warm: true, usage: { loadMs: 2500 } }));
+    assert.equal(valueOf(await scrape(metrics), 'llamero_model_load_seconds_sum'), 2.5);
+  });
+
   it('tell a rejection, a departure, a cut and a failover apart', async (t) => {
     const metrics = metricsWith();
     t.after(() => metrics.close());
