@@ -5,17 +5,20 @@ import type { BreakerState, Emit } from '../core/events.ts';
 import type { BackendId, Clock, Rng } from '../core/types.ts';
 import { createBreaker, createBreakerClock, type Breaker, type BreakerOptions } from './breaker.ts';
 import { createClient, type BackendClient } from './client.ts';
-import { createProber, type Prober, type ProberOptions } from './prober.ts';
+import { createProber, type Prober, type ProberOptions, type Refreshed } from './prober.ts';
 
 export interface Backends {
   /** Adds, keeps and removes; an unchanged backend keeps its connections. Running calls are never cut. */
   set(specs: readonly BackendSpec[]): void;
   /** The client of a backend that is configured, or still has calls running. */
   client(id: BackendId): BackendClient;
+  has(id: BackendId): boolean;
   /** An attempt's verdict on the backend as a whole. */
   verdict(id: BackendId, ok: boolean): void;
   /** Looks at every backend once, now. */
   probeNow(): Promise<void>;
+  /** Asks these, now, what they have or what they have in memory; resolves when all have answered or failed. */
+  refresh(ids: readonly BackendId[], what: Refreshed): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -84,9 +87,13 @@ export function createBackends(dependencies: BackendsDependencies, options: Back
       if (member === undefined) throw new Error(`backend ${id} is not configured`);
       return member.client;
     },
+    has: (id) => members.has(id),
     verdict: (id, ok) => members.get(id)?.breaker.verdict(ok),
     async probeNow() {
       await Promise.all([...members.values()].map((member) => member.prober.probeNow()));
+    },
+    async refresh(ids, what) {
+      await Promise.all(ids.map((id) => members.get(id)?.prober.refresh(what)));
     },
     async close() {
       breakerClock.close();

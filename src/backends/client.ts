@@ -89,7 +89,9 @@ export function createClient(spec: Pick<BackendSpec, 'url' | 'tls' | 'auth'>, cl
     };
     const isRepeatable = ask.repeatable && !isStream(ask.body);
     const call = new UpstreamCall(ask.timeouts, receiver, clock, isRepeatable ? afresh : null);
-    dispatch(pool, request, call);
+    // What is streamed up can't be sent again, so it does not risk a kept-alive connection that has just been closed.
+    if (isStream(ask.body)) afresh();
+    else dispatch(pool, request, call);
     return call;
   }
 

@@ -30,9 +30,14 @@ export const ProberOptions = Type.Object(
 );
 export type ProberOptions = Static<typeof ProberOptions>;
 
+/** What it has (`/api/tags`), or what is in memory (`/api/ps`). */
+export type Refreshed = 'installed' | 'resident';
+
 export interface Prober {
   /** Looks at once, and resolves when version, tags and ps have been answered or have failed. */
   probeNow(): Promise<void>;
+  /** Asks one question beside the loop, when the answer is known to have changed. Resolves when it was answered or has failed. */
+  refresh(what: Refreshed): Promise<void>;
   close(): void;
 }
 
@@ -55,6 +60,8 @@ class Loop implements Prober {
   #inventoryAt: Millis = Number.NEGATIVE_INFINITY;
   #residencyAt: Millis = Number.NEGATIVE_INFINITY;
   #round: Promise<void> | null = null;
+  readonly #inventories = new Latest();
+  readonly #residencies = new Latest();
 
   constructor(dependencies: ProberDependencies, options: ProberOptions) {
     this.#dependencies = dependencies;
@@ -68,6 +75,10 @@ class Loop implements Prober {
     this.#timer?.cancel();
     const running = this.#round;
     return running === null ? this.#run() : running.then(() => this.#run());
+  }
+
+  async refresh(what: Refreshed): Promise<void> {
+    if (!this.#closed) await (what === 'installed' ? this.#inventory() : this.#residency());
   }
 
   close(): void {
@@ -126,9 +137,10 @@ class Loop implements Prober {
   }
 
   async #inventory(): Promise<void> {
+    const asked = this.#inventories.ask();
     try {
       const models = modelList(await this.#json('/api/tags', this.#options.inventoryTimeout)).map(installed);
-      if (!this.#closed)
+      if (!this.#closed && this.#inventories.isNews(asked))
         this.#dependencies.report({ kind: 'inventory', models: models.filter((model) => model !== null) });
     } catch {
       // The last known inventory stays; liveness is judged by the version alone.
@@ -137,9 +149,10 @@ class Loop implements Prober {
   }
 
   async #residency(): Promise<void> {
+    const asked = this.#residencies.ask();
     try {
       const models = modelList(await this.#json('/api/ps', this.#options.inventoryTimeout)).map(resident);
-      if (!this.#closed)
+      if (!this.#closed && this.#residencies.isNews(asked))
         this.#dependencies.report({ kind: 'resident', models: models.filter((model) => model !== null) });
     } catch {
       this.#residencyAt = Number.NEGATIVE_INFINITY;
@@ -164,6 +177,23 @@ class Loop implements Prober {
     if (status === 401) throw new Error(`${path} answered 401: set this backend's \`auth\``);
     if (status !== 200) throw new Error(`${path} answered ${status}`);
     return JSON.parse(body.toString('utf8')) as unknown;
+  }
+}
+
+/** Tells which of several answers that overlap is news: one to an earlier question than the last one used is not. */
+class Latest {
+  #asked = 0;
+  #used = 0;
+
+  ask(): number {
+    this.#asked += 1;
+    return this.#asked;
+  }
+
+  isNews(asked: number): boolean {
+    if (asked < this.#used) return false;
+    this.#used = asked;
+    return true;
   }
 }
 

@@ -118,6 +118,18 @@ export const failures = {
     retryable: true,
     help: 'The request took longer than `timeouts.total`.',
   },
+  'partly-done': {
+    status: 502,
+    blame: 'backend',
+    retryable: true,
+    help: 'Some backends did it and others failed; the message names them. Repeat it, or place it with `x-llamero-placement`.',
+  },
+  'client-stalled': {
+    status: 499,
+    blame: 'client',
+    retryable: false,
+    help: 'The client took nothing of its answer for `slowClients.stall` and was cut.',
+  },
   'client-gone': { status: 499, blame: 'client', retryable: false, help: 'The client left; nobody sees this answer.' },
   'shutting-down': { status: 503, blame: 'gateway', retryable: true, help: 'The gateway is stopping.' },
   internal: {

@@ -103,8 +103,11 @@ export type Outcome =
       readonly committed: boolean;
     };
 
-/** Why a backend was chosen; also the value of `x-llamero-route`. */
-export type RouteReason = 'only' | 'warm' | 'sticky' | 'least-busy' | 'cold' | 'policy';
+/**
+ * Why a backend was chosen; also the value of `x-llamero-route`. `placement`: the request needs no slot, and went where its
+ * placement or the order of the backends says.
+ */
+export type RouteReason = 'only' | 'warm' | 'sticky' | 'least-busy' | 'cold' | 'policy' | 'placement';
 
 /** One entry of /api/tags as a backend gave it; every field is kept in `raw`. */
 export interface InstalledModel {
