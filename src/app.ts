@@ -159,6 +159,12 @@ function createListeners(
     metrics: (accept) => metrics.render(accept),
   });
   const options = {
+    flow: {
+      clock,
+      perClient: config.slowClients.buffer,
+      budget: { used: 0, limit: config.slowClients.bufferTotal },
+      stallMs: config.slowClients.stall,
+    },
     maxHeaderBytes: 64 * 1024,
     headersTimeoutMs: config.listen.headersTimeout,
     keepAliveTimeoutMs: config.listen.keepAliveTimeout,

@@ -7,6 +7,7 @@ import { HealthOptions } from '../core/health.ts';
 import { PolicyOptions } from '../core/policies/choice.ts';
 import { RetryOptions } from '../core/retry.ts';
 import { SchedulerOptions } from '../core/scheduler.ts';
+import { SlowClientOptions } from '../http/exchange.ts';
 import { TimeoutOptions } from '../http/journey.ts';
 import { LogOptions } from '../observe/log.ts';
 import { MetricsOptions } from '../observe/metrics.ts';
@@ -37,6 +38,7 @@ export const ConfigSchema = Type.Object(
     policy: PolicyOptions,
     queue: SchedulerOptions,
     timeouts: TimeoutOptions,
+    slowClients: SlowClientOptions,
     retry: RetryOptions,
     health: HealthOptions,
     probes: ProberOptions,

@@ -42,6 +42,7 @@ export class Account {
     const { method, address, headers } = exchange;
     exchange.onClose = () => {
       const gone = exchange.hasLeft && this.outcome === 'ok' ? this.phase : null;
+      if (gone !== null) this.outcome = exchange.hasStalled ? 'client-stalled' : 'client-gone';
       emit(
         this.#finished({
           method,
@@ -80,7 +81,7 @@ export class Account {
       attempts: this.attempts,
       failovers: this.failovers,
       status: end.gone === null || this.status !== 0 ? this.status : 499,
-      outcome: end.gone === null ? this.outcome : 'client-gone',
+      outcome: this.outcome,
       gonePhase: end.gone,
       warm: this.warm,
       queueMs: this.queueMs,

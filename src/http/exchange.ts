@@ -4,6 +4,10 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { Type, type Static } from 'typebox';
+import { Duration, Size } from '../core/options.ts';
+import type { Clock, Millis, Timer } from '../core/types.ts';
+import { Backlog, type BacklogBudget } from './backlog.ts';
 
 export interface Exchange {
   readonly method: string;
@@ -29,7 +33,12 @@ export interface Exchange {
   end(): void;
   /** Sends what was written, then closes the connection without completing the answer, so that nobody takes it for whole. */
   cut(): void;
-  /** Called with false when the client reads too slowly, with true when there is room again. */
+  /** Whether the client was cut because it took nothing for too long. */
+  readonly hasStalled: boolean;
+  /**
+   * Called with false when the client is so far behind that its backlog is full, with true when there is room again. Until
+   * then the backend is read at its own pace, so that a slow reader does not hold a slot.
+   */
   onRoom: ((room: boolean) => void) | null;
   /** Called once, when the response has closed for whatever reason. */
   onClose: (() => void) | null;
@@ -37,14 +46,50 @@ export interface Exchange {
   onStop: (() => void) | null;
 }
 
+export const SlowClientOptions = Type.Object(
+  {
+    buffer: Size({
+      description: 'How far one client may lag behind its answer before the backend is made to wait.',
+      default: '256KiB',
+      minimum: '16KiB',
+    }),
+    bufferTotal: Size({ description: 'The same for all clients together.', default: '64MiB', minimum: '1MiB' }),
+    stall: Duration({
+      description: 'A client that takes nothing of its answer for so long is cut; 0 means never.',
+      default: '60s',
+    }),
+  },
+  {
+    additionalProperties: false,
+    description:
+      'Clients that read slowly. Their answers are read ahead, so that they do not hold a slot of a backend.',
+  },
+);
+export type SlowClientOptions = Static<typeof SlowClientOptions>;
+
+/** How far a client may lag behind, and for how long. */
+export interface FlowLimits {
+  readonly clock: Clock;
+  /** Bytes one client may lag behind before its backend is paused. */
+  readonly perClient: number;
+  /** For all clients together. */
+  readonly budget: BacklogBudget;
+  /** A client that takes nothing for so long is cut; 0 means never. */
+  readonly stallMs: Millis;
+}
+
 /** Below this, a write goes out as one latin1 string: one small system call instead of a vector of buffers. */
 const stringLimitBytes = 8 * 1024;
+
+/** A backlog is sent in steps, so that a client that reads slowly but steadily is seen to make progress. */
+const stepBytes = 16 * 1024;
 
 export class NodeExchange implements Exchange {
   readonly request: IncomingMessage;
   readonly #response: ServerResponse;
   #left: AbortController | null = null;
   hasLeft = false;
+  hasStalled = false;
   bytesOut = 0;
   onRoom: ((room: boolean) => void) | null = null;
   onClose: (() => void) | null = null;
@@ -56,13 +101,22 @@ export class NodeExchange implements Exchange {
   #ending = false;
   #scheduled = false;
   #started = false;
-  #draining = false;
+  /** The socket has more than it can send at once; what comes goes to the backlog. */
+  #isCongested = false;
+  #isPaused = false;
+  #isCutting = false;
   /** The head has gone to the socket, so what follows may go there directly. */
   #flushed = false;
+  readonly #flow: FlowLimits;
+  readonly #backlog: Backlog;
+  #progressAt: Millis = 0;
+  #stallTimer: Timer | null = null;
 
-  constructor(request: IncomingMessage, response: ServerResponse) {
+  constructor(request: IncomingMessage, response: ServerResponse, flow: FlowLimits) {
     this.request = request;
     this.#response = response;
+    this.#flow = flow;
+    this.#backlog = new Backlog(flow.budget);
     response.on('close', () => this.#closed());
   }
 
@@ -125,12 +179,11 @@ export class NodeExchange implements Exchange {
   }
 
   cut(): void {
-    if (this.hasLeft) return;
-    this.#flush();
-    const { socket } = this.#response;
+    if (this.hasLeft || this.#isCutting) return;
+    this.#isCutting = true;
     this.onRoom = null;
-    if (socket === null) this.#response.destroy();
-    else socket.destroySoon();
+    if (this.#started) this.#flush();
+    else this.#disconnect();
   }
 
   #schedule(): void {
@@ -141,29 +194,59 @@ export class NodeExchange implements Exchange {
     });
   }
 
-  /** Everything gathered in this turn leaves as one write. */
+  /** Everything gathered in this turn leaves as one write, or joins the backlog. */
   #flush(): void {
     this.#scheduled = false;
     if (this.hasLeft) return;
     const parts = this.#pending;
     if (parts.length > 0) this.#pending = [];
-    if (this.#ending) this.#finish(parts);
-    else this.#send(parts);
+    if (this.#isCongested) {
+      for (const part of parts) this.#backlog.push(part);
+      if (!this.#isPaused && this.#backlog.isFull(this.#flow.perClient)) this.#setPaused(true);
+      return;
+    }
+    if (this.#ending) return this.#finish(parts);
+    if (parts.length > 0) this.#send(parts);
+    else if (!this.#flushed) this.#sendHead();
+    if (this.#isCutting && !this.#isCongested) this.#disconnect();
+  }
+
+  #sendHead(): void {
+    this.#response.flushHeaders();
+    this.#flushed = this.#response.socket !== null;
   }
 
   #send(parts: readonly Buffer[]): void {
     const response = this.#response;
-    if (parts.length === 0) {
-      response.flushHeaders();
-      return;
-    }
     const framed = this.#frame(parts, false);
     // After the head, straight to the socket: ServerResponse.write would cork and wait for the next tick.
     const { socket } = response as { socket: Socket | null };
     const direct = socket !== null && response.headersSent && this.#flushed;
     this.#flushed = socket !== null;
-    const room = direct ? put(socket, framed) : put(response, framed);
-    if (!room && !this.#draining) this.#waitForRoom(direct ? socket : response);
+    const to = direct ? socket : response;
+    if (!put(to, framed)) this.#congest(to);
+  }
+
+  #congest(on: Socket | ServerResponse): void {
+    this.#isCongested = true;
+    this.#progressAt = this.#flow.clock.now();
+    this.#watch();
+    on.once('drain', () => this.#drained());
+  }
+
+  #drained(): void {
+    if (this.hasLeft) return;
+    this.#progressAt = this.#flow.clock.now();
+    this.#isCongested = false;
+    while (this.#backlog.size > 0 && !this.#isCongested) this.#send([this.#backlog.take(stepBytes)]);
+    if (this.#isPaused && this.#backlog.size <= this.#flow.perClient / 2) this.#setPaused(false);
+    if (this.#isCongested) return;
+    this.#flush();
+  }
+
+  #setPaused(paused: boolean): void {
+    this.#isPaused = paused;
+    this.onRoom?.(!paused);
   }
 
   #finish(parts: readonly Buffer[]): void {
@@ -171,6 +254,31 @@ export class NodeExchange implements Exchange {
     if (last.length === 0) this.#response.end();
     else if (typeof last === 'string') this.#response.end(last, 'latin1');
     else this.#response.end(last);
+    if ((this.#response.socket?.writableLength ?? 0) > stepBytes) {
+      this.#progressAt = this.#flow.clock.now();
+      this.#watch();
+    }
+  }
+
+  #disconnect(): void {
+    const { socket } = this.#response;
+    if (socket === null) this.#response.destroy();
+    else socket.destroySoon();
+    this.#progressAt = this.#flow.clock.now();
+    this.#watch();
+  }
+
+  /** Looks, when it could be true, whether the client has taken nothing for too long. */
+  #watch(): void {
+    const { clock, stallMs } = this.#flow;
+    if (stallMs <= 0 || this.#stallTimer !== null) return;
+    this.#stallTimer = clock.after(this.#progressAt + stallMs - clock.now(), () => {
+      this.#stallTimer = null;
+      if (!this.#isCongested && !this.#ending && !this.#isCutting) return;
+      if (clock.now() < this.#progressAt + stallMs) return this.#watch();
+      this.hasStalled = true;
+      this.request.socket.destroy();
+    });
   }
 
   /** One chunk of the parts, and the terminator when it is the last. */
@@ -189,21 +297,14 @@ export class NodeExchange implements Exchange {
     return last ? `${chunk}0\r\n\r\n` : chunk;
   }
 
-  #waitForRoom(on: Socket | ServerResponse): void {
-    this.#draining = true;
-    this.onRoom?.(false);
-    on.once('drain', () => {
-      this.#draining = false;
-      this.onRoom?.(true);
-    });
-  }
-
   #closed(): void {
     if (!this.#response.writableFinished) {
       this.hasLeft = true;
       this.#pending = [];
+      this.#backlog.clear();
       this.#left?.abort();
     }
+    this.#stallTimer?.cancel();
     const { onClose } = this;
     this.onClose = null;
     this.onRoom = null;

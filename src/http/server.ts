@@ -6,7 +6,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { AddressInfo } from 'node:net';
 import type { Address } from '../core/options.ts';
 import type { Dialect, Route } from '../dialects/dialect.ts';
-import { NodeExchange, type Exchange } from './exchange.ts';
+import { NodeExchange, type Exchange, type FlowLimits } from './exchange.ts';
 import { hasUnreadBody } from './headers.ts';
 
 export type Serve = (exchange: Exchange, route: Route, dialect: Dialect, parameter: string | null) => void;
@@ -32,6 +32,7 @@ export interface Listener {
 }
 
 export interface ListenerOptions {
+  readonly flow: FlowLimits;
   readonly maxHeaderBytes: number;
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
@@ -56,7 +57,7 @@ export function createPublicListener(
       note(route.path, route.method);
       const takeOver = (request: FastifyRequest, reply: FastifyReply) => {
         reply.hijack();
-        const exchange = track(new NodeExchange(request.raw, reply.raw), open, reply);
+        const exchange = track(new NodeExchange(request.raw, reply.raw, options.flow), open, reply);
         const params = request.params as Record<string, string>;
         serve(exchange, route, dialect, Object.values(params)[0] ?? null);
       };
@@ -91,6 +92,8 @@ function createApp(options: ListenerOptions): FastifyInstance {
       headersTimeout: options.headersTimeoutMs,
       requestTimeout: 0,
       connectionsCheckingInterval: 1000,
+      // What the socket itself queues for a slow reader, piece by piece; beyond it our own, denser backlog begins.
+      highWaterMark: 16 * 1024,
     },
     keepAliveTimeout: options.keepAliveTimeoutMs,
     forceCloseConnections: false,

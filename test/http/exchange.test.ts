@@ -4,13 +4,22 @@ import { createServer } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { NodeExchange } from '../../src/http/exchange.ts';
+import { NodeExchange, type FlowLimits } from '../../src/http/exchange.ts';
+import { realClock } from '../../src/system.ts';
+import { virtualClock } from '../support/virtual-clock.ts';
 import { exchangeBytes, parseAnswer } from '../support/raw-http.ts';
 
-async function serve(t: TestContext, handle: (exchange: NodeExchange) => void): Promise<number> {
-  const server = createServer((request, response) => {
+const roomy: FlowLimits = {
+  clock: realClock,
+  perClient: 64 * 1024,
+  budget: { used: 0, limit: 1024 * 1024 },
+  stallMs: 0,
+};
+
+async function serve(t: TestContext, handle: (exchange: NodeExchange) => void, flow = roomy): Promise<number> {
+  const server = createServer({ highWaterMark: 16 * 1024 }, (request, response) => {
     request.resume();
-    handle(new NodeExchange(request, response));
+    handle(new NodeExchange(request, response, flow));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -171,5 +180,71 @@ describe('an exchange over Node', () => {
     socket.resume();
     await once(socket, 'close');
     assert.deepEqual(rooms, [false, true]);
+  });
+
+  it('gives a slow reader every byte in order, keeps no more than its limits, and gives the budget back', async (t) => {
+    const flow: FlowLimits = { ...roomy, budget: { used: 0, limit: 100 * 1024 } };
+    const total = 8 * 1024 * 1024;
+    let most = 0;
+    const closed = Promise.withResolvers<void>();
+    const port = await serve(
+      t,
+      (exchange) => {
+        exchange.onClose = closed.resolve;
+        exchange.head(200, [], null);
+        let sent = 0;
+        let isPaused = false;
+        const more = (): void => {
+          most = Math.max(most, flow.budget.used);
+          if (isPaused) return;
+          if (sent === total) return exchange.end();
+          const piece = Buffer.alloc(1024, sent / 1024);
+          sent += piece.length;
+          exchange.write(piece);
+          setImmediate(more);
+        };
+        exchange.onRoom = (room) => {
+          isPaused = !room;
+          if (room) more();
+        };
+        more();
+      },
+      flow,
+    );
+    const body = parseAnswer(await exchangeBytes(port, get())).body;
+    assert.equal(body.length, total);
+    for (let index = 0; index < total; index += 1024) assert.equal(body.charCodeAt(index), (index / 1024) % 256);
+    await closed.promise;
+    assert.ok(most <= 100 * 1024, `${most}`);
+    assert.equal(flow.budget.used, 0);
+  });
+
+  it('cuts a client that takes nothing for the stall time, and not before', async (t) => {
+    const clock = virtualClock();
+    const flow: FlowLimits = { ...roomy, clock, stallMs: 60_000 };
+    const full = Promise.withResolvers<NodeExchange>();
+    const port = await serve(
+      t,
+      (exchange) => {
+        exchange.onRoom = () => full.resolve(exchange);
+        exchange.head(200, [], null);
+        const more = (): void => {
+          exchange.write(Buffer.alloc(64 * 1024));
+          if (flow.budget.used === 0 || flow.budget.used < 64 * 1024) setImmediate(more);
+        };
+        more();
+      },
+      flow,
+    );
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.pause();
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    const exchange = await full.promise;
+    await clock.advance(59_999);
+    assert.equal(exchange.hasStalled, false);
+    await clock.advance(2);
+    assert.equal(exchange.hasStalled, true);
+    socket.destroy();
   });
 });

@@ -1,0 +1,80 @@
+/**
+ * Bytes a slow client has not taken yet, copied into blocks of our own: the pieces a backend sends are views on larger read
+ * buffers, and keeping a hundred small views would keep a hundred large buffers.
+ */
+
+/** Shared by all exchanges of a listener. */
+export interface BacklogBudget {
+  /** Bytes held by all backlogs together. */
+  used: number;
+  readonly limit: number;
+}
+
+const firstBlockBytes = 2 * 1024;
+const largestBlockBytes = 32 * 1024;
+
+export class Backlog {
+  size = 0;
+  readonly #budget: BacklogBudget;
+  /** Filled from `#from` of the first to `#to` of the last. */
+  readonly #blocks: Buffer[] = [];
+  #from = 0;
+  #to = 0;
+
+  constructor(budget: BacklogBudget) {
+    this.#budget = budget;
+  }
+
+  push(bytes: Uint8Array): void {
+    this.size += bytes.length;
+    this.#budget.used += bytes.length;
+    let done = 0;
+    while (done < bytes.length) {
+      let block = this.#blocks.at(-1);
+      if (block === undefined || this.#to === block.length) {
+        block = Buffer.allocUnsafeSlow(
+          block === undefined ? firstBlockBytes : Math.min(largestBlockBytes, block.length * 2),
+        );
+        this.#blocks.push(block);
+        this.#to = 0;
+      }
+      const count = Math.min(bytes.length - done, block.length - this.#to);
+      block.set(bytes.subarray(done, done + count), this.#to);
+      this.#to += count;
+      done += count;
+    }
+  }
+
+  /** The oldest bytes, at most `limit` of them; empty when there are none. */
+  take(limit: number): Buffer {
+    const block = this.#blocks[0];
+    if (block === undefined) return Buffer.alloc(0);
+    const end = this.#blocks.length === 1 ? this.#to : block.length;
+    const piece = block.subarray(this.#from, Math.min(end, this.#from + limit));
+    this.#from += piece.length;
+    if (this.#from === end) {
+      this.#blocks.shift();
+      this.#from = 0;
+      if (this.#blocks.length === 0) this.#to = 0;
+    }
+    this.#settle(piece.length);
+    return piece;
+  }
+
+  clear(): void {
+    this.#settle(this.size);
+    this.#blocks.length = 0;
+    this.#from = 0;
+    this.#to = 0;
+  }
+
+  /** Whether no more should be asked for: this backlog, or all of them together, have reached their limit. */
+  isFull(limit: number): boolean {
+    return this.size >= limit || (this.size > 0 && this.#budget.used >= this.#budget.limit);
+  }
+
+  #settle(bytes: number): void {
+    this.size -= bytes;
+    this.#budget.used -= bytes;
+  }
+}
