@@ -72,6 +72,10 @@ export const attemptFailures = {
   'runner-failed': { elsewhere: true, against: 'model', lethal: true, code: null },
   /** 404 although the inventory has it. */
   'model-missing': { elsewhere: true, against: null, code: null },
+  /** 404 of its router: its release is older than the API. */
+  'route-missing': { elsewhere: true, against: null, code: null },
+  /** A model of ollama.com, and this backend is not signed in, may not, or cannot reach it. */
+  'cloud-unavailable': { elsewhere: true, against: null, code: null },
   'rate-limited': { elsewhere: true, against: null, code: null },
   /** Any other 4xx, and the 500s and 501s that are a client's mistake. */
   'client-mistake': { elsewhere: false, against: null, code: null },

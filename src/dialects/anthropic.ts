@@ -1,11 +1,10 @@
 /** Anthropic's Messages API as Ollama serves it. */
-import { type BodyFields, readFields } from './body-fields.ts';
+import { type BodyFields, fieldNames, readFields } from './body-fields.ts';
 import type { Dialect, ReadContext, Reading, Route } from './dialect.ts';
 import { inBandError, renderGatewayError } from './error-bodies.ts';
-import { eachMember, keyAt, kindOf } from './json-outline.ts';
+import { eachMember, foldedKey, kindAt, valueEnd } from './json-outline.ts';
 import { createMeter } from './meter.ts';
 import { PromptTrail } from './prompt-trail.ts';
-import { walkMessages, walkTexts } from './prompt-walk.ts';
 import { blankReading, compatibleModel, modelOf } from './reading.ts';
 import { sessionInUserId, sessionOf } from './session-key.ts';
 
@@ -15,7 +14,7 @@ const routes: readonly Route[] = [
   { method: 'POST', path: '/v1/messages', kind: 'infer', endpoint: 'messages', dialect: 'anthropic' },
 ];
 
-const NAMES: ReadonlySet<string> = new Set('model messages system tools stream max_tokens metadata'.split(' '));
+const NAMES = fieldNames({ plain: 'model tools stream max_tokens metadata', prompt: 'messages system' });
 
 export const anthropic: Dialect = {
   name: 'anthropic',
@@ -27,7 +26,7 @@ export const anthropic: Dialect = {
 };
 
 function readMessages(fields: BodyFields, context: ReadContext): Reading {
-  const trail = takePrompt(fields);
+  const trail = takeConversation(fields);
   const limit = fields.numberAt(fields.lastPlain('max_tokens'));
   const userId = userIdOf(fields);
   return {
@@ -43,33 +42,24 @@ function readMessages(fields: BodyFields, context: ReadContext): Reading {
   };
 }
 
-function takePrompt(fields: BodyFields): PromptTrail {
-  const trail = new PromptTrail();
-  const { body } = fields;
-  const tools = fields.last('tools');
-  if (tools !== null) {
-    walkTexts(body, tools, trail, 0);
-  }
-  const system = fields.last('system');
-  if (system !== null) {
-    walkTexts(body, system, trail, 0);
-    trail.boundary();
-  }
-  const messages = fields.last('messages');
-  if (messages !== null && kindOf(body, messages) === 'array') {
-    walkMessages(fields, messages, trail);
-  }
+function takeConversation(fields: BodyFields): PromptTrail {
+  const trail = new PromptTrail(fields);
+  trail.takeRaw(fields.last('tools'));
+  trail.take(fields.last('system'));
+  trail.take(fields.last('messages'));
   return trail;
 }
 
 function userIdOf(fields: BodyFields): string | null {
   let userId: string | null = null;
   for (const metadata of fields.all('metadata')) {
-    if (kindOf(fields.body, metadata) === 'object') {
-      eachMember(fields.body, metadata.start, (keyStart, keyEnd, value) => {
-        if (keyAt(fields.body, keyStart, keyEnd) === 'user_id' && kindOf(fields.body, value) === 'string') {
-          userId = fields.textAt(value);
+    if (kindAt(fields.body, metadata.start) === 'object') {
+      eachMember(fields.body, metadata.start, (key, start) => {
+        const end = valueEnd(fields.body, start);
+        if (foldedKey(key) === 'user_id' && kindAt(fields.body, start) === 'string') {
+          userId = fields.textAt({ start, end });
         }
+        return end;
       });
     }
   }

@@ -1,12 +1,41 @@
 /** The top-level members of a JSON body, found without decoding the body, and read with the rules of Go's structs. */
 import { GatewayError } from '../core/errors.ts';
-import { decodeGoJson, decodeStringBody, GoJsonError } from './go-json.ts';
-import { BrokenOutline, eachMember, keyAt, kindOf, skipSpace, type Span } from './json-outline.ts';
+import { decodeGoJson, GoJsonError } from './go-json.ts';
+import {
+  BrokenOutline,
+  decodeString,
+  eachMember,
+  foldedKey,
+  isPlainKey,
+  kindAt,
+  outlineText,
+  type Span,
+  valueEnd,
+} from './json-outline.ts';
+import { collectMedia, collectPieces, type PromptPieces } from './prompt-pieces.ts';
 
 /** One occurrence of a field in a body. */
 export interface Occurrence extends Span {
   /** False when the key is another spelling of the name: another case, an odd letter. */
   readonly exact: boolean;
+  /** The prompt in it, when the field is one that holds a prompt. */
+  readonly pieces: PromptPieces | null;
+}
+
+/** What to look for in a body: names of fields, in lower case, and of what sort they are. */
+export type FieldNames = ReadonlyMap<string, 'plain' | 'prompt' | 'media'>;
+
+/** `prompt` and `media` fields are walked in passing, so that a long prompt is gone through once. */
+export function fieldNames(names: {
+  readonly plain: string;
+  readonly prompt?: string;
+  readonly media?: string;
+}): FieldNames {
+  return new Map(
+    (['plain', 'prompt', 'media'] as const).flatMap((sort) =>
+      (names[sort] ?? '').split(' ').map((name) => [name, sort] as const),
+    ),
+  );
 }
 
 const NONE: readonly Occurrence[] = [];
@@ -18,34 +47,42 @@ const NONE: readonly Occurrence[] = [];
  */
 export function readFields<T>(
   bytes: Uint8Array,
-  names: ReadonlySet<string>,
+  names: FieldNames,
   emptyText: string,
   build: (fields: BodyFields) => T,
 ): T {
-  const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {
-    return build(new BodyFields(body, names));
+    return build(new BodyFields(outlineText(bytes), names));
   } catch (error) {
     if (!(error instanceof BrokenOutline)) {
       throw error;
     }
-    refuseMalformed(body, emptyText);
-    return build(new BodyFields(body, NO_NAMES));
+    refuseMalformed(bytes, emptyText);
+    return build(new BodyFields('{}', names));
   }
 }
 
-const NO_NAMES: ReadonlySet<string> = new Set();
-
 export class BodyFields {
-  readonly body: Buffer;
+  /** The body, one character a byte. */
+  readonly body: string;
   readonly #fields = new Map<string, Occurrence[]>();
+  readonly #ambiguous = new Set<string>();
 
   /** Throws BrokenOutline. */
-  constructor(body: Buffer, names: ReadonlySet<string>) {
+  constructor(body: string, names: FieldNames) {
     this.body = body;
-    if (names.size > 0) {
-      this.#find(names);
-    }
+    eachMember(body, 0, (key, start) => {
+      const name = foldedKey(key);
+      const sort = names.get(name);
+      const pieces: PromptPieces | null = sort === 'prompt' || sort === 'media' ? [] : null;
+      const end = endOf(body, start, sort, pieces);
+      mustBeLiteral(body, start, end);
+      if (sort !== undefined) {
+        mustBeShortString(body, start, end);
+        this.#add(name, { start, end, exact: isPlainKey(key) || decodeString(key) === name, pieces });
+      }
+      return end;
+    });
   }
 
   /** Every occurrence of the field, in the order written. */
@@ -53,79 +90,77 @@ export class BodyFields {
     return this.#fields.get(name) ?? NONE;
   }
 
-  has(name: string): boolean {
-    return this.#fields.has(name);
-  }
-
   /** True when some field stands there twice, or under a key that is not its name's exact spelling. */
   get isAmbiguous(): boolean {
-    for (const occurrences of this.#fields.values()) {
-      if (occurrences.length > 1 || !occurrences[0]!.exact) {
-        return true;
-      }
-    }
-    return false;
+    return this.#ambiguous.size > 0;
+  }
+
+  get ambiguousNames(): readonly string[] {
+    return [...this.#ambiguous];
   }
 
   /** A `string`: the last one wins and null changes nothing; null when there is none. */
   text(name: string): string | null {
-    const value = this.all(name).findLast((occurrence) => kindOf(this.body, occurrence) === 'string');
+    const value = this.all(name).findLast(({ start }) => kindAt(this.body, start) === 'string');
     return value === undefined ? null : this.textAt(value);
   }
 
   /** A value that null resets (a pointer, slice or `any`): the last one; null when it is absent or null. */
-  last(name: string): Span | null {
+  last(name: string): Occurrence | null {
     const value = this.all(name).at(-1);
-    return value === undefined || kindOf(this.body, value) === 'null' ? null : value;
+    return value === undefined || kindAt(this.body, value.start) === 'null' ? null : value;
   }
 
   /** A value that null leaves as it was (a plain bool or number): the last one that is not null. */
-  lastPlain(name: string): Span | null {
-    return this.all(name).findLast((occurrence) => kindOf(this.body, occurrence) !== 'null') ?? null;
+  lastPlain(name: string): Occurrence | null {
+    return this.all(name).findLast(({ start }) => kindAt(this.body, start) !== 'null') ?? null;
   }
 
-  textAt(span: Span): string {
-    return decodeStringBody(this.body, span.start + 1, span.end - 1);
+  textAt({ start, end }: Span): string {
+    return decodeString(this.body.slice(start + 1, end - 1));
   }
 
   /** The number at `span`, or null when something else stands there. */
   numberAt(span: Span | null): number | null {
-    return span !== null && kindOf(this.body, span) === 'number'
-      ? Number(this.body.toString('latin1', span.start, span.end))
+    return span !== null && kindAt(this.body, span.start) === 'number'
+      ? Number(this.body.slice(span.start, span.end))
       : null;
   }
 
   /** The boolean at `span`, or null when something else stands there. */
   flagAt(span: Span | null): boolean | null {
-    return span !== null && kindOf(this.body, span) === 'boolean' ? this.body[span.start] === 0x74 : null;
+    return span !== null && kindAt(this.body, span.start) === 'boolean' ? this.body[span.start] === 't' : null;
   }
 
-  #find(names: ReadonlySet<string>): void {
-    const { body } = this;
-    const start = skipSpace(body, 0);
-    eachMember(body, start, (keyStart, keyEnd, { start, end }) => {
-      mustBeLiteral(body, start, end);
-      const written = plainKey(body, keyStart, keyEnd);
-      const name = written ?? keyAt(body, keyStart, keyEnd);
-      if (!names.has(name)) {
-        return;
-      }
-      mustBeShortString(body, start, end);
-      const exact = written !== null || decodeStringBody(body, keyStart, keyEnd) === name;
-      const known = this.#fields.get(name);
-      if (known === undefined) {
-        this.#fields.set(name, [{ start, end, exact }]);
-      } else {
-        known.push({ start, end, exact });
-      }
-    });
+  #add(name: string, occurrence: Occurrence): void {
+    const known = this.#fields.get(name);
+    if (known !== undefined || !occurrence.exact) {
+      this.#ambiguous.add(name);
+    }
+    if (known === undefined) {
+      this.#fields.set(name, [occurrence]);
+    } else {
+      known.push(occurrence);
+    }
   }
 }
 
+function endOf(
+  body: string,
+  start: number,
+  sort: 'plain' | 'prompt' | 'media' | undefined,
+  pieces: PromptPieces | null,
+): number {
+  if (pieces === null) {
+    return valueEnd(body, start);
+  }
+  return sort === 'media' ? collectMedia(body, start, pieces) : collectPieces(body, start, pieces);
+}
+
 /** Throws what Go's decoder says of the body, if it says anything. */
-function refuseMalformed(body: Buffer, emptyText: string): void {
+function refuseMalformed(bytes: Uint8Array, emptyText: string): void {
   try {
-    decodeGoJson(body);
+    decodeGoJson(bytes);
   } catch (error) {
     if (error instanceof GoJsonError) {
       throw new GatewayError('bad-request', error.kind === 'empty' ? emptyText : error.message, { cause: error });
@@ -134,43 +169,35 @@ function refuseMalformed(body: Buffer, emptyText: string): void {
   }
 }
 
-/** The key when it has only lower-case letters, digits and underscores, which is its own folded form; else null. */
-export function plainKey(body: Buffer, start: number, end: number): string | null {
-  for (let i = start; i < end; i++) {
-    const byte = body[i]!;
-    if (!((byte >= 0x61 && byte <= 0x7a) || byte === 0x5f || (byte >= 0x30 && byte <= 0x39))) {
-      return null;
-    }
-  }
-  return body.toString('latin1', start, end);
-}
-
 const LITERAL = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/;
 
 /** Top-level scalars are checked, so that `{"model": tiny}` is refused here with Ollama's words. */
-function mustBeLiteral(body: Buffer, start: number, end: number): void {
-  const byte = body[start]!;
-  if (byte !== 0x22 && byte !== 0x7b && byte !== 0x5b && !LITERAL.test(body.toString('latin1', start, end))) {
+function mustBeLiteral(body: string, start: number, end: number): void {
+  const first = body.charCodeAt(start);
+  const isScalar = first !== 0x22 && first !== 0x7b && first !== 0x5b;
+  if (isScalar && !LITERAL.test(body.slice(start, end))) {
     throw new BrokenOutline('a word is neither a literal nor a number');
   }
 }
 
 /** Names are short; what is longer is a prompt, whose characters Ollama checks. */
-const CHECKED_STRING = 1_024;
+const CHECKED_LENGTH = 512;
+const ESCAPE = /^\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})/;
 
-function mustBeShortString(body: Buffer, start: number, end: number): void {
-  if (body[start] !== 0x22 || end - start > CHECKED_STRING) {
+function mustBeShortString(body: string, start: number, end: number): void {
+  if (body.charCodeAt(start) !== 0x22 || end - start > CHECKED_LENGTH) {
     return;
   }
   for (let i = start + 1; i < end - 1; i++) {
-    if (body[i]! < 0x20) {
+    const code = body.charCodeAt(i);
+    if (code < 0x20) {
       throw new BrokenOutline('a string has a control character');
     }
-    if (body[i] === 0x5c && !ESCAPE.test(body.toString('latin1', i, Math.min(i + 6, end - 1)))) {
-      throw new BrokenOutline('a string has an unknown escape');
+    if (code === 0x5c) {
+      if (!ESCAPE.test(body.slice(i, Math.min(i + 6, end - 1)))) {
+        throw new BrokenOutline('a string has an unknown escape');
+      }
+      i++;
     }
-    i += body[i] === 0x5c ? 1 : 0;
   }
 }
-
-const ESCAPE = /^\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})/;

@@ -77,6 +77,8 @@ export interface MeterReport {
   readonly usage: Usage;
   /** True when `usage` was counted here because the answer did not state it. */
   readonly estimated: boolean;
+  /** Responses only: what its events have said so far, so that a further one can go on from there. */
+  readonly events?: { readonly responseId: string | null; readonly lastSequence: number | null };
 }
 
 export interface Rendered {
@@ -96,8 +98,11 @@ export interface Dialect {
   read(route: Route, body: Uint8Array, context: ReadContext): Reading;
   /** A whole error answer, before the first byte. */
   renderError(error: GatewayError, requestId: string): Rendered;
-  /** Bytes that say the error inside a stream that has begun; a whole frame, with no success marker. */
-  renderInBandError(error: GatewayError, requestId: string): string;
+  /**
+   * Bytes that say the error inside a stream that has begun; a whole frame, with no success marker. `after` is what the meter
+   * reports of the stream so far: with it a Responses event is numbered as its stream's next.
+   */
+  renderInBandError(error: GatewayError, requestId: string, after?: MeterReport): string;
   /** `contentType` is the backend's, so that a JSON answer to a stream request is metered as JSON. */
   meter(route: Route, reading: Reading, contentType: string): Meter;
 }

@@ -1,7 +1,7 @@
 /** Error answers in Ollama's three shapes (ollama-wire §1.5), byte for byte where Ollama has the same error. */
 import type { GatewayError } from '../core/errors.ts';
 import { displayName, parseModelName } from '../core/model-name.ts';
-import type { DialectName, Rendered, Route } from './dialect.ts';
+import type { DialectName, MeterReport, Rendered, Route } from './dialect.ts';
 import { goJsonString, goQuoted } from './go-json.ts';
 
 /**
@@ -34,7 +34,7 @@ export function unknownModelError(route: Route, modelText: string, requestId = '
 }
 
 /** An error as a whole frame of a stream that has begun. */
-export function inBandError(dialect: DialectName, error: GatewayError, requestId: string): string {
+export function inBandError(dialect: DialectName, error: GatewayError, requestId: string, after?: MeterReport): string {
   const { status } = error.kind;
   switch (dialect) {
     case 'ollama':
@@ -44,7 +44,7 @@ export function inBandError(dialect: DialectName, error: GatewayError, requestId
     case 'anthropic':
       return `event: error\ndata: ${anthropicBody(status, error.message, requestId)}\n\n`;
     case 'responses':
-      return `event: response.failed\ndata: ${failedResponse(error, requestId)}\n\n`;
+      return `event: response.failed\ndata: ${failedResponse(error, requestId, after?.events)}\n\n`;
   }
 }
 
@@ -112,14 +112,15 @@ function anthropicRequestId(requestId: string): string {
 }
 
 /** `error` on top makes OpenAI's SDKs raise; `response` is what a reader of the event expects. */
-function failedResponse(error: GatewayError, requestId: string): string {
+function failedResponse(error: GatewayError, requestId: string, events: MeterReport['events']): string {
   const message = goJsonString(error.message);
+  const id = goJsonString(events?.responseId ?? `resp_${requestId}`);
   const response =
-    `{"error":{"code":"server_error","message":${message}},"id":${goJsonString(`resp_${requestId}`)},` +
-    `"object":"response","output":[],"status":"failed"}`;
+    `{"error":{"code":"server_error","message":${message}},"id":${id},` +
+    '"object":"response","output":[],"status":"failed"}';
   return (
     `{"error":{"code":"server_error","message":${message},"param":null,"type":"api_error"},` +
-    `"response":${response},"type":"response.failed"}`
+    `"response":${response},"sequence_number":${(events?.lastSequence ?? -1) + 1},"type":"response.failed"}`
   );
 }
 

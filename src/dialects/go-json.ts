@@ -334,19 +334,18 @@ function isHexDigit(byte: number): boolean {
   return isDigit(byte) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66);
 }
 
-export function isSpace(byte: number | undefined): boolean {
+function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
-/**
- * The text of a string whose bytes between the quotes are `start` to `end` and well formed. Bytes that are not UTF-8 and
- * halves of surrogate pairs become U+FFFD, as in Go.
- */
-export function decodeStringBody(bytes: Uint8Array, start: number, end: number): string {
+/** Bytes that are not UTF-8 and halves of surrogate pairs become U+FFFD, as in Go. */
+function decodeStringBody(bytes: Uint8Array, start: number, end: number): string {
   const text = utf8(bytes, start, end);
-  if (!text.includes('\\')) {
-    return text;
-  }
+  return text.includes('\\') ? unescapeString(text) : text;
+}
+
+/** Resolves the escapes of a well-formed string. */
+export function unescapeString(text: string): string {
   return text
     .replace(/\\(?:u([0-9A-Fa-f]{4})|(.))/gs, (_escape, hex: string | undefined, char: string) =>
       hex === undefined ? (UNESCAPED[char] ?? char) : String.fromCharCode(Number.parseInt(hex, 16)),

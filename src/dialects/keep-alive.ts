@@ -1,7 +1,7 @@
 /** `keep_alive` as Ollama reads it: seconds as a number, a Go duration as text, below zero for ever. */
 import type { Millis } from '../core/types.ts';
 import type { BodyFields } from './body-fields.ts';
-import { kindOf } from './json-outline.ts';
+import { kindAt } from './json-outline.ts';
 
 const UNIT_NANOSECONDS: Readonly<Record<string, number>> = {
   ns: 1,
@@ -24,7 +24,7 @@ export function keepAliveOf(fields: BodyFields): Millis | null {
   if (seconds !== null) {
     return lasting(Math.trunc(seconds * 1e9));
   }
-  const nanoseconds = kindOf(fields.body, span) === 'string' ? goDuration(fields.textAt(span)) : null;
+  const nanoseconds = kindAt(fields.body, span.start) === 'string' ? goDuration(fields.textAt(span)) : null;
   return nanoseconds === null ? null : lasting(nanoseconds);
 }
 

@@ -14,6 +14,7 @@ export interface Family {
   usage(remains: Remains): Usage;
   /** About how many frames of content `newlines` make. */
   framesOf(newlines: number, ending: MeterReport['ending']): number;
+  events?(remains: Remains): NonNullable<MeterReport['events']>;
 }
 
 const COMPLETE: Ending = { ending: 'complete', errorText: null };
@@ -83,6 +84,10 @@ const responses: Family = {
   ending: (remains) => typedEnding(remains, /^response\.(?:completed|incomplete)$/, /^(?:response\.failed|error)$/),
   usage: (remains) => statedUsage(remains.tail),
   framesOf: (newlines, ending) => Math.max(0, Math.floor(newlines / 3) - (ending === 'complete' ? 8 : 4)),
+  events: ({ head, tail }) => ({
+    responseId: /"id"\s*:\s*"(resp_\w+)"/.exec(head)?.[1] ?? null,
+    lastSequence: lastNumber(tail, /"sequence_number"\s*:\s*(\d+)/g),
+  }),
 };
 
 /** One JSON value, whatever was asked for: whole when it is closed. */
@@ -219,6 +224,11 @@ function objectEnd(text: string, open: number): number {
     }
   }
   return text.length;
+}
+
+function lastNumber(text: string, pattern: RegExp): number | null {
+  const digits = [...text.matchAll(pattern)].at(-1)?.[1];
+  return digits === undefined ? null : Number(digits);
 }
 
 function numberOf(value: unknown): number | undefined {

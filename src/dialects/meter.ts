@@ -27,15 +27,14 @@ export function createMeter(route: Route, _reading: Reading, contentType: string
   }
 }
 
-/** What is left of an answer when it has gone by. */
+/** What is known of an answer when it has gone by. The same answer leaves the same, however it was cut into chunks. */
 export interface Remains {
-  /** The bytes in all. */
-  readonly length: number;
   /** The last bytes, as text; the whole answer when `isWhole`. */
   readonly tail: string;
   readonly isWhole: boolean;
-  /** The beginning of the answer, and of its last line that is not blank. */
+  /** The first bytes of the answer. */
   readonly head: string;
+  /** The first bytes of its last line that is not blank. */
   readonly lineHead: string;
   /** Line ends in all. */
   readonly newlines: number;
@@ -43,36 +42,42 @@ export interface Remains {
 
 class StreamMeter implements Meter {
   readonly #family: Family;
+  readonly #head = Buffer.allocUnsafe(HEAD_BYTES);
   /** The last bytes, at least WINDOW_BYTES of them when there were as many. */
   readonly #window = Buffer.allocUnsafe(2 * WINDOW_BYTES);
   #used = 0;
+  /** Bytes in all; offsets below count from the answer's beginning. */
   #length = 0;
   #newlines = 0;
-  readonly #head = new Head();
-  /** Heads of the line being received and of the last one that was not blank. */
-  #line = new Head();
-  #lastLine = new Head();
+  /** Where the line being received begins, and the last one before it that is not blank. */
+  #line = 0;
+  #lastLine = 0;
+  /** The head of a line whose beginning has left the window, and where that line began. */
+  #lostHead = Buffer.alloc(0);
+  #lostLine = -1;
 
   constructor(family: Family) {
     this.#family = family;
   }
 
   push(chunk: Uint8Array): void {
-    const { length } = chunk;
-    if (length === 0) {
-      return;
+    const start = this.#length;
+    const end = start + chunk.length;
+    if (start < HEAD_BYTES) {
+      this.#head.set(chunk.subarray(0, HEAD_BYTES - start), start);
     }
-    this.#head.add(chunk, 0, length);
-    let start = 0;
-    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+    for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, at + 1)) {
       this.#newlines++;
-      this.#line.add(chunk, start, end);
-      this.#endLine();
-      start = end + 1;
+      const isBlank = start + at - this.#line <= 1 && this.#isBlank(chunk, at);
+      this.#lastLine = isBlank ? this.#lastLine : this.#line;
+      this.#line = start + at + 1;
     }
-    this.#line.add(chunk, start, length);
-    this.#length += length;
+    const wanted = this.#line < end ? this.#line : this.#lastLine;
+    if (wanted < end - WINDOW_BYTES && wanted !== this.#lostLine) {
+      this.#keepHead(chunk, wanted);
+    }
     this.#keep(chunk);
+    this.#length = end;
   }
 
   finish(): MeterReport {
@@ -83,7 +88,8 @@ class StreamMeter implements Meter {
     const usage: Usage = estimated
       ? { ...stated, outputTokens: this.#family.framesOf(remains.newlines, ending) }
       : stated;
-    return { ending, errorText, usage, estimated };
+    const events = this.#family.events?.(remains);
+    return { ending, errorText, usage, estimated, ...(events !== undefined && { events }) };
   }
 
   separator(): '' | '\n' | '\n\n' {
@@ -97,13 +103,21 @@ class StreamMeter implements Meter {
     return last.endsWith('\n\n') ? '' : last.endsWith('\n') ? '\n' : '\n\n';
   }
 
-  #endLine(): void {
-    if (!this.#line.isBlank) {
-      const spare = this.#lastLine;
-      this.#lastLine = this.#line;
-      this.#line = spare;
+  /** Whether a line of at most one byte that ends at `at` is blank: nothing, or the `\r` of a `\r\n`. */
+  #isBlank(chunk: Uint8Array, at: number): boolean {
+    if (this.#length + at === this.#line) {
+      return true;
     }
-    this.#line.clear();
+    return (at === 0 ? this.#window[this.#used - 1] : chunk[at - 1]) === RETURN;
+  }
+
+  /** Keeps the head of the line that begins at `line`, before the window or `chunk` passes it by. */
+  #keepHead(chunk: Uint8Array, line: number): void {
+    const inWindow = this.#used - (this.#length - line);
+    const old = line < this.#length ? this.#window.subarray(inWindow, Math.min(this.#used, inWindow + HEAD_BYTES)) : [];
+    const from = Math.max(0, line - this.#length);
+    this.#lostHead = Buffer.from([...old, ...chunk.subarray(from, from + HEAD_BYTES - old.length)]);
+    this.#lostLine = line;
   }
 
   #keep(chunk: Uint8Array): void {
@@ -122,42 +136,18 @@ class StreamMeter implements Meter {
 
   #remains(): Remains {
     const from = Math.max(0, this.#used - WINDOW_BYTES);
-    const line = this.#line.isBlank ? this.#lastLine : this.#line;
+    const wanted = this.#line < this.#length ? this.#line : this.#lastLine;
+    const inWindow = this.#used - (this.#length - wanted);
+    const lineHead =
+      wanted === this.#lostLine
+        ? this.#lostHead
+        : this.#window.subarray(inWindow, Math.min(this.#used, inWindow + HEAD_BYTES));
     return {
-      length: this.#length,
       tail: this.#window.toString('utf8', from, this.#used),
       isWhole: this.#length <= WINDOW_BYTES,
-      head: this.#head.text,
-      lineHead: line.text,
+      head: this.#head.toString('utf8', 0, Math.min(this.#length, HEAD_BYTES)),
+      lineHead: lineHead.toString('utf8').replace(/\s+$/, ''),
       newlines: this.#newlines,
     };
-  }
-}
-
-/** The first bytes of a line. */
-class Head {
-  readonly #bytes = Buffer.allocUnsafe(HEAD_BYTES);
-  #used = 0;
-  #blank = true;
-
-  get isBlank(): boolean {
-    return this.#blank;
-  }
-
-  get text(): string {
-    return this.#bytes.toString('utf8', 0, this.#used);
-  }
-
-  add(chunk: Uint8Array, start: number, end: number): void {
-    for (let i = start; i < end && this.#used < HEAD_BYTES; i++) {
-      const byte = chunk[i]!;
-      this.#blank &&= byte === RETURN || byte === 0x20;
-      this.#bytes[this.#used++] = byte;
-    }
-  }
-
-  clear(): void {
-    this.#used = 0;
-    this.#blank = true;
   }
 }

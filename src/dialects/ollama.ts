@@ -1,12 +1,11 @@
 /** Ollama's own API: NDJSON streams, `{"error":"…"}`, and the routes that manage models. */
-import { type BodyFields, readFields } from './body-fields.ts';
+import { type BodyFields, type FieldNames, fieldNames, readFields } from './body-fields.ts';
 import type { Dialect, ReadContext, Reading, Route } from './dialect.ts';
 import { inBandError, renderGatewayError } from './error-bodies.ts';
-import { eachElement, eachMember, kindOf } from './json-outline.ts';
+import { eachMember, kindAt, valueEnd } from './json-outline.ts';
 import { keepAliveOf } from './keep-alive.ts';
 import { createMeter } from './meter.ts';
 import { PromptTrail } from './prompt-trail.ts';
-import { isEmptyArray, walkMessages, walkTexts } from './prompt-walk.ts';
 import { blankReading, loadOrUnload, modelOf } from './reading.ts';
 import { statedOptions } from './runner-options.ts';
 import { sessionOf } from './session-key.ts';
@@ -49,23 +48,27 @@ const routes: readonly Route[] = [
 type Read = (fields: BodyFields, context: ReadContext) => Reading;
 
 /** How each endpoint with a body that concerns a model is read; the others are not looked at. */
-const readers: Readonly<Record<string, { readonly names: ReadonlySet<string>; readonly read: Read }>> = {
+const readers: Readonly<Record<string, { readonly names: FieldNames; readonly read: Read }>> = {
   generate: {
-    names: new Set('model prompt suffix system template context images stream keep_alive options shift'.split(' ')),
+    names: fieldNames({
+      plain: 'model context stream keep_alive options shift',
+      prompt: 'prompt system template suffix',
+      media: 'images',
+    }),
     read: readGenerate,
   },
-  chat: { names: new Set('model messages tools stream keep_alive options shift'.split(' ')), read: readChat },
-  embed: { names: new Set('model input keep_alive options'.split(' ')), read: readEmbed },
-  embeddings: { names: new Set('model prompt keep_alive options'.split(' ')), read: readEmbeddings },
-  show: { names: new Set(['model', 'name']), read: readManaged },
-  pull: { names: new Set(['model', 'name', 'stream']), read: readManaged },
-  push: { names: new Set(['model', 'name', 'stream']), read: readManaged },
-  delete: { names: new Set(['model', 'name']), read: readManaged },
-  copy: { names: new Set(['source', 'destination']), read: readCopy },
-  create: {
-    names: new Set('model name from files adapters draft_files stream'.split(' ')),
-    read: readCreate,
+  chat: {
+    names: fieldNames({ plain: 'model tools stream keep_alive options shift', prompt: 'messages' }),
+    read: readChat,
   },
+  embed: { names: fieldNames({ plain: 'model keep_alive options', prompt: 'input' }), read: readEmbed },
+  embeddings: { names: fieldNames({ plain: 'model keep_alive options', prompt: 'prompt' }), read: readEmbed },
+  show: { names: fieldNames({ plain: 'model name' }), read: readManaged },
+  pull: { names: fieldNames({ plain: 'model name stream' }), read: readManaged },
+  push: { names: fieldNames({ plain: 'model name stream' }), read: readManaged },
+  delete: { names: fieldNames({ plain: 'model name' }), read: readManaged },
+  copy: { names: fieldNames({ plain: 'source destination' }), read: readCopy },
+  create: { names: fieldNames({ plain: 'model name from files adapters draft_files stream' }), read: readCreate },
 };
 
 export const ollama: Dialect = {
@@ -83,73 +86,34 @@ export const ollama: Dialect = {
 };
 
 function readGenerate(fields: BodyFields, context: ReadContext): Reading {
-  const trail = new PromptTrail();
-  const { body } = fields;
-  const conversation = fields.last('context');
-  if (conversation !== null) {
-    trail.text(body, conversation.start, conversation.end);
-    trail.boundary();
+  const trail = new PromptTrail(fields);
+  trail.takeRaw(fields.last('context'));
+  for (const name of ['template', 'system', 'suffix', 'images']) {
+    trail.take(fields.last(name));
   }
-  for (const name of ['template', 'system', 'suffix']) {
-    const span = fields.last(name);
-    if (span !== null) {
-      walkTexts(body, span, trail, 0);
-      trail.boundary();
-    }
-  }
-  const images = fields.last('images');
-  if (images !== null && kindOf(body, images) === 'array') {
-    eachElement(body, images.start, (image) => trail.media(body, image.start, image.end));
-  }
-  const prompt = fields.all('prompt').findLast((value) => kindOf(fields.body, value) === 'string');
-  const isEmpty = prompt === undefined || prompt.end - prompt.start === 2;
-  if (prompt !== undefined && !isEmpty) {
-    trail.longText(fields.body, prompt.start + 1, prompt.end - 1);
+  const prompt = fields.lastPlain('prompt');
+  const isEmpty = prompt === null || prompt.end - prompt.start === '""'.length;
+  if (!isEmpty) {
+    trail.takeLong(prompt);
   }
   return { ...commonReading(fields, context, trail), task: isEmpty ? emptyTask(fields) : 'generate' };
 }
 
 function readChat(fields: BodyFields, context: ReadContext): Reading {
-  const trail = new PromptTrail();
-  const tools = fields.last('tools');
-  if (tools !== null) {
-    trail.text(fields.body, tools.start, tools.end);
-  }
+  const trail = new PromptTrail(fields);
   const messages = fields.last('messages');
-  if (messages !== null && kindOf(fields.body, messages) === 'array') {
-    walkMessages(fields, messages, trail);
-  }
-  const isEmpty = isEmptyArray(fields.body, messages);
+  trail.takeRaw(fields.last('tools'));
+  trail.take(messages);
+  const isEmpty = messages === null || messages.pieces?.length === 0;
   return { ...commonReading(fields, context, trail), task: isEmpty ? emptyTask(fields) : 'chat' };
 }
 
+/** Both embedding endpoints; without anything to embed they load the model. */
 function readEmbed(fields: BodyFields, context: ReadContext): Reading {
-  const trail = new PromptTrail();
-  const input = fields.last('input');
-  if (input !== null) {
-    walkTexts(fields.body, input, trail, 0);
-  }
-  const isEmpty = isEmptyArray(fields.body, input) || trail.promptTokens === 0;
-  return {
-    ...commonReading(fields, context, trail),
-    stream: false,
-    prefix: [],
-    task: isEmpty ? 'load' : 'embed',
-  };
-}
-
-function readEmbeddings(fields: BodyFields, context: ReadContext): Reading {
-  const trail = new PromptTrail();
-  const prompt = fields.last('prompt');
-  if (prompt !== null) {
-    walkTexts(fields.body, prompt, trail, 0);
-  }
-  return {
-    ...commonReading(fields, context, trail),
-    stream: false,
-    prefix: [],
-    task: trail.promptTokens === 0 ? 'load' : 'embed',
-  };
+  const trail = new PromptTrail(fields);
+  trail.take(fields.last('input') ?? fields.last('prompt'));
+  const task = trail.promptTokens === 0 ? 'load' : 'embed';
+  return { ...commonReading(fields, context, trail), stream: false, prefix: [], task };
 }
 
 function commonReading(fields: BodyFields, context: ReadContext, trail: PromptTrail): Reading {
@@ -204,7 +168,7 @@ function readCreate(fields: BodyFields): Reading {
   const digests = new Set<string>();
   for (const name of ['files', 'adapters', 'draft_files']) {
     for (const files of fields.all(name)) {
-      if (kindOf(fields.body, files) === 'object') {
+      if (kindAt(fields.body, files.start) === 'object') {
         addDigests(fields, files.start, digests);
       }
     }
@@ -213,9 +177,11 @@ function readCreate(fields: BodyFields): Reading {
 }
 
 function addDigests(fields: BodyFields, at: number, digests: Set<string>): void {
-  eachMember(fields.body, at, (_keyStart, _keyEnd, value) => {
-    if (kindOf(fields.body, value) === 'string') {
-      digests.add(fields.textAt(value));
+  eachMember(fields.body, at, (_key, start) => {
+    const end = valueEnd(fields.body, start);
+    if (kindAt(fields.body, start) === 'string') {
+      digests.add(fields.textAt({ start, end }));
     }
+    return end;
   });
 }

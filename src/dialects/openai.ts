@@ -1,12 +1,11 @@
 /** OpenAI's API as Ollama serves it: chat, completions, embeddings, models, transcriptions. */
-import { type BodyFields, readFields } from './body-fields.ts';
+import { type BodyFields, fieldNames, readFields } from './body-fields.ts';
 import type { Dialect, ReadContext, Reading, Route } from './dialect.ts';
 import { inBandError, renderGatewayError } from './error-bodies.ts';
-import { eachMember, keyAt, kindOf, type Span } from './json-outline.ts';
+import { eachMember, foldedKey, kindAt, type Span, valueEnd } from './json-outline.ts';
 import { createMeter } from './meter.ts';
 import { multipartField } from './multipart.ts';
 import { PromptTrail } from './prompt-trail.ts';
-import { walkMessages, walkTexts } from './prompt-walk.ts';
 import { blankReading, compatibleModel, modelOf } from './reading.ts';
 import { sessionOf } from './session-key.ts';
 
@@ -26,11 +25,10 @@ const routes: readonly Route[] = [
   route('GET', '/v1/models/:model', 'local', 'model'),
 ];
 
-const NAMES: ReadonlySet<string> = new Set(
-  'model messages prompt suffix input tools stream stream_options max_tokens max_completion_tokens prompt_cache_key'.split(
-    ' ',
-  ),
-);
+const NAMES = fieldNames({
+  plain: 'model tools stream stream_options max_tokens max_completion_tokens prompt_cache_key',
+  prompt: 'messages prompt input',
+});
 
 export const openai: Dialect = {
   name: 'openai',
@@ -50,7 +48,7 @@ export const openai: Dialect = {
 
 function readInference(route: Route, fields: BodyFields, context: ReadContext): Reading {
   const isEmbedding = route.endpoint === 'embeddings';
-  const trail = takePrompt(route.endpoint, fields);
+  const trail = takeInput(route.endpoint, fields);
   return {
     ...blankReading,
     ...modelOf(compatibleModel(fields)),
@@ -67,29 +65,21 @@ function readInference(route: Route, fields: BodyFields, context: ReadContext): 
 
 const TASKS: Readonly<Record<string, Reading['task']>> = { chat: 'chat', completions: 'generate' };
 
-function takePrompt(endpoint: string, fields: BodyFields): PromptTrail {
-  const trail = new PromptTrail();
-  const { body } = fields;
-  const name = PROMPT_FIELDS[endpoint] ?? 'prompt';
-  const prompt = fields.last(name);
-  const tools = fields.last('tools');
-  if (tools !== null && endpoint === 'chat') {
-    trail.text(body, tools.start, tools.end);
-  }
-  if (prompt === null) {
-    return trail;
-  }
-  if (name === 'messages' && kindOf(body, prompt) === 'array') {
-    walkMessages(fields, prompt, trail);
-  } else if (name === 'prompt' && kindOf(body, prompt) === 'string') {
-    trail.longText(body, prompt.start + 1, prompt.end - 1);
-  } else {
-    walkTexts(body, prompt, trail, 0);
+function takeInput(endpoint: string, fields: BodyFields): PromptTrail {
+  const trail = new PromptTrail(fields);
+  switch (endpoint) {
+    case 'chat':
+      trail.takeRaw(fields.last('tools'));
+      trail.take(fields.last('messages'));
+      break;
+    case 'completions':
+      trail.takeLong(fields.last('prompt'));
+      break;
+    default:
+      trail.take(fields.last('input'));
   }
   return trail;
 }
-
-const PROMPT_FIELDS: Readonly<Record<string, string>> = { chat: 'messages', embeddings: 'input' };
 
 function outputLimit(fields: BodyFields): number | null {
   const limit = fields.numberAt(fields.last('max_completion_tokens')) ?? fields.numberAt(fields.last('max_tokens'));
@@ -100,17 +90,19 @@ function outputLimit(fields: BodyFields): number | null {
 function wantsUsage(fields: BodyFields): boolean {
   let wants = false;
   for (const options of fields.all('stream_options')) {
-    wants = kindOf(fields.body, options) === 'object' ? (includeUsage(fields, options) ?? wants) : false;
+    wants = kindAt(fields.body, options.start) === 'object' ? (includeUsage(fields, options) ?? wants) : false;
   }
   return wants;
 }
 
 function includeUsage(fields: BodyFields, options: Span): boolean | null {
   let stated: boolean | null = null;
-  eachMember(fields.body, options.start, (keyStart, keyEnd, value) => {
-    if (keyAt(fields.body, keyStart, keyEnd) === 'include_usage') {
-      stated = fields.flagAt(value) ?? stated;
+  eachMember(fields.body, options.start, (key, start) => {
+    const end = valueEnd(fields.body, start);
+    if (foldedKey(key) === 'include_usage') {
+      stated = fields.flagAt({ start, end }) ?? stated;
     }
+    return end;
   });
   return stated;
 }

@@ -2,7 +2,7 @@
 import { canonicalModelName, isCloudModel } from '../core/model-name.ts';
 import type { BodyFields } from './body-fields.ts';
 import type { Reading } from './dialect.ts';
-import { kindOf } from './json-outline.ts';
+import { kindAt } from './json-outline.ts';
 
 /** A request that needs no model and says nothing. */
 export const blankReading: Reading = {
@@ -39,7 +39,7 @@ export function loadOrUnload(keepAliveMs: number | null): 'load' | 'unload' {
 export function compatibleModel(fields: BodyFields): string | null {
   const decoded = fields.text('model');
   const exact = fields.all('model').findLast((occurrence) => occurrence.exact);
-  if (fields.all('model').length > 1 && exact !== undefined && kindOf(fields.body, exact) === 'string') {
+  if (fields.all('model').length > 1 && exact !== undefined && kindAt(fields.body, exact.start) === 'string') {
     const text = fields.textAt(exact);
     const name = canonicalModelName(text);
     return name !== null && isCloudModel(name) ? text : decoded;

@@ -1,11 +1,9 @@
 /** OpenAI's Responses API as Ollama serves it: stateless, typed events. */
-import { type BodyFields, readFields } from './body-fields.ts';
+import { type BodyFields, fieldNames, readFields } from './body-fields.ts';
 import type { Dialect, ReadContext, Reading, Route } from './dialect.ts';
 import { inBandError, renderGatewayError } from './error-bodies.ts';
-import { kindOf } from './json-outline.ts';
 import { createMeter } from './meter.ts';
 import { PromptTrail } from './prompt-trail.ts';
-import { walkMessages, walkTexts } from './prompt-walk.ts';
 import { blankReading, compatibleModel, modelOf } from './reading.ts';
 import { sessionOf } from './session-key.ts';
 
@@ -15,21 +13,22 @@ const routes: readonly Route[] = [
   { method: 'POST', path: '/v1/responses', kind: 'infer', endpoint: 'responses', dialect: 'responses' },
 ];
 
-const NAMES: ReadonlySet<string> = new Set(
-  'model input instructions tools stream max_output_tokens prompt_cache_key'.split(' '),
-);
+const NAMES = fieldNames({
+  plain: 'model tools stream max_output_tokens prompt_cache_key',
+  prompt: 'input instructions',
+});
 
 export const responses: Dialect = {
   name: 'responses',
   routes,
   read: (_route, body, context) => readFields(body, NAMES, EMPTY_TEXT, (fields) => readResponses(fields, context)),
   renderError: (error, requestId) => renderGatewayError('responses', error, requestId),
-  renderInBandError: (error, requestId) => inBandError('responses', error, requestId),
+  renderInBandError: (error, requestId, after) => inBandError('responses', error, requestId, after),
   meter: (route, reading, contentType) => createMeter(route, reading, contentType),
 };
 
 function readResponses(fields: BodyFields, context: ReadContext): Reading {
-  const trail = takePrompt(fields);
+  const trail = takeConversation(fields);
   const limit = fields.numberAt(fields.last('max_output_tokens'));
   return {
     ...blankReading,
@@ -44,23 +43,10 @@ function readResponses(fields: BodyFields, context: ReadContext): Reading {
   };
 }
 
-function takePrompt(fields: BodyFields): PromptTrail {
-  const trail = new PromptTrail();
-  const { body } = fields;
-  const tools = fields.last('tools');
-  if (tools !== null) {
-    trail.text(body, tools.start, tools.end);
-  }
-  const instructions = fields.last('instructions');
-  if (instructions !== null) {
-    walkTexts(body, instructions, trail, 0);
-    trail.boundary();
-  }
-  const input = fields.last('input');
-  if (input !== null && kindOf(body, input) === 'array') {
-    walkMessages(fields, input, trail);
-  } else if (input !== null && kindOf(body, input) === 'string') {
-    trail.longText(body, input.start + 1, input.end - 1);
-  }
+function takeConversation(fields: BodyFields): PromptTrail {
+  const trail = new PromptTrail(fields);
+  trail.takeRaw(fields.last('tools'));
+  trail.take(fields.last('instructions'));
+  trail.takeLong(fields.last('input'));
   return trail;
 }

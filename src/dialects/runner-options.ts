@@ -2,8 +2,7 @@
  * The options that shape a runner (ollama-wire §2.3): another value of one of them reloads the model. Sampling options do not.
  */
 import type { BodyFields } from './body-fields.ts';
-import { decodeStringBody } from './go-json.ts';
-import { eachMember, kindOf, type Span } from './json-outline.ts';
+import { decodeString, eachMember, kindAt, type Span, valueEnd } from './json-outline.ts';
 
 const RUNNER_OPTIONS: ReadonlySet<string> = new Set([
   'num_ctx',
@@ -31,7 +30,7 @@ export interface StatedOptions {
 export function statedOptions(fields: BodyFields): StatedOptions {
   const values = new Map<string, number | boolean>();
   for (const span of fields.all('options')) {
-    if (kindOf(fields.body, span) === 'object') {
+    if (kindAt(fields.body, span.start) === 'object') {
       addOptions(fields, span, values);
     } else {
       values.clear();
@@ -53,19 +52,18 @@ export function statedOptions(fields: BodyFields): StatedOptions {
 }
 
 /** Keys of a Go map are exact, unlike those of a struct. A null changes nothing; what has the wrong type Ollama refuses. */
-function addOptions(fields: BodyFields, span: Span, values: Map<string, number | boolean>): void {
-  const { body } = fields;
-  eachMember(body, span.start, (keyStart, keyEnd, value) => {
-    const name = decodeStringBody(body, keyStart, keyEnd);
+function addOptions(fields: BodyFields, { start }: Span, values: Map<string, number | boolean>): void {
+  eachMember(fields.body, start, (written, from) => {
+    const name = decodeString(written);
+    const value = { start: from, end: valueEnd(fields.body, from) };
     if (name !== 'num_predict' && !RUNNER_OPTIONS.has(name)) {
-      return;
+      return value.end;
     }
     const number = fields.numberAt(value);
     const stated = number === null ? fields.flagAt(value) : Math.trunc(number);
-    if (stated === null || Number.isNaN(stated)) {
-      values.delete(name);
-    } else {
+    if (stated !== null && !Number.isNaN(stated)) {
       values.set(name, stated);
     }
+    return value.end;
   });
 }
