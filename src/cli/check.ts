@@ -1,6 +1,7 @@
 /** `llamero check`: says whether the configuration is one, and starts nothing. */
 import { backendSpecs } from '../core/backend.ts';
 import { formatAddress } from '../config/units.ts';
+import type { Config } from '../config/schema.ts';
 import { readConfig } from './read-config.ts';
 import type { Io } from './io.ts';
 
@@ -8,9 +9,14 @@ export async function checkCommand(argv: readonly string[], io: Io): Promise<num
   const read = await readConfig(argv, io);
   if (typeof read === 'number') return read;
   const { config, file } = read.loaded;
-  const names = backendSpecs(config.backends).map(({ id }) => id);
-  const backends =
-    names.length === 0 ? 'no backends, so that a local Ollama is looked for' : `backends ${names.join(', ')}`;
-  io.stdout.write(`${file ?? 'no file'}: fine; listens on ${formatAddress(config.listen.address)}, ${backends}\n`);
+  const from = file ?? 'no file';
+  io.stdout.write(`${from}: fine; listens on ${formatAddress(config.listen.address)}, ${describeBackends(config)}\n`);
   return 0;
+}
+
+function describeBackends({ backends, simulate }: Config): string {
+  const names = backendSpecs(backends).map(({ id }) => id);
+  const simulated = simulate.count === 0 ? [] : [`${simulate.count} simulated`];
+  if (names.length + simulated.length === 0) return 'no backends, so that a local Ollama is looked for';
+  return `backends: ${[...names, ...simulated].join(', ')}`;
 }

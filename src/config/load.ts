@@ -2,11 +2,10 @@
 import { checkConfig, type Draft } from './checks.ts';
 import { environmentVariables, readEnvironment, type Environment } from './env-layer.ts';
 import { isMissing, readText, type Files } from './files.ts';
-import { renderPath, sortProblems, type Layer, type Problem } from './problem.ts';
+import { renderPath, sortProblems, type Layer, type Origin, type Path, type Problem } from './problem.ts';
 import { expand, prune, resolve, type Candidate, type Origins } from './resolve.ts';
 import { configSchema, type Config } from './schema.ts';
-import type { SchemaNode } from './schema-node.ts';
-import { createValidator, type Validator } from './validate.ts';
+import { createValidator } from './validate.ts';
 import { readYaml } from './yaml-layer.ts';
 
 export interface Sources {
@@ -37,15 +36,16 @@ export interface Refused {
   readonly warnings: readonly Problem[];
 }
 
+const validate = createValidator(configSchema);
+
 /** Looked for, in this order, when nobody names a file. */
 export const wellKnownFiles = ['llamero.yaml', '/etc/llamero/llamero.yaml'] as const;
 
 export async function loadConfig(sources: Sources): Promise<Loaded> {
   const file = await readFileLayer(sources);
   const env = await readEnvironment(configSchema, sources.env, sources.files);
-  const validate = createValidator(configSchema);
   const layers = [sources.flags, env.layer, file.layer].filter((layer) => layer !== null);
-  const examined = layers.map((layer) => examine(configSchema, validate, layer, layer === file.layer && file.isCut));
+  const examined = layers.map((layer) => examine(layer, layer === file.layer ? file : whole));
   const merged = resolve(
     configSchema,
     examined.map(({ candidate }) => candidate),
@@ -68,6 +68,7 @@ interface FileLayer {
   readonly layer: Layer | null;
   readonly problems: readonly Problem[];
   readonly isCut: boolean;
+  readonly spoilt: readonly Path[];
 }
 
 async function readFileLayer({ file, env, files }: Sources): Promise<FileLayer> {
@@ -79,17 +80,19 @@ async function readFileLayer({ file, env, files }: Sources): Promise<FileLayer> 
       return { path, ...readYaml(path, text, variables) };
     }
     if (named === null && isMissing(text)) continue;
-    const origin = file === null && named !== null ? envOrigin : ({ kind: 'flag', name: '--config' } as const);
-    const problem = { origin: named === null ? whole(path) : origin, message: text.message };
-    return { path, layer: null, problems: [problem], isCut: true };
+    const origin = nameOrigin(file, named) ?? { kind: 'file', file: path, line: 0, column: 0 };
+    return { path, layer: null, problems: [{ origin, message: text.message }], isCut: true, spoilt: [] };
   }
-  return { path: null, layer: null, problems: [], isCut: false };
+  return { path: null, layer: null, problems: [], isCut: false, spoilt: [] };
 }
 
-const envOrigin = { kind: 'env', name: 'LLAMERO_CONFIG' } as const;
+/** How a source is read that is always read whole. */
+const whole = { isCut: false, spoilt: [] } as const;
 
-function whole(file: string): Problem['origin'] {
-  return { kind: 'file', file, line: 0, column: 0 };
+/** Who named the file; null when nobody did. */
+function nameOrigin(byFlag: string | null, named: string | null): Origin | null {
+  if (byFlag !== null) return { kind: 'flag', name: '--config' };
+  return named === null ? null : { kind: 'env', name: 'LLAMERO_CONFIG' };
 }
 
 /** The contents of the files that `NAME_FILE` variables name, for each `${NAME}` in the text that is not set itself. */
@@ -102,13 +105,14 @@ async function secretFiles(text: string, env: Environment, files: Files): Promis
 }
 
 function examine(
-  schema: SchemaNode,
-  validate: Validator,
   layer: Layer,
-  isCut: boolean,
+  reading: Pick<FileLayer, 'isCut' | 'spoilt'>,
 ): { readonly candidate: Candidate; readonly problems: readonly Problem[] } {
-  const value = expand(schema, layer.value);
+  const value = expand(configSchema, layer.value);
   const findings = validate({ value, where: (path, part) => layer.where(path, part) });
-  const spoilt = new Set(findings.spoilt.map(renderPath));
-  return { candidate: { layer, value: prune(value, spoilt), spoilt, isCut }, problems: findings.problems };
+  const spoilt = new Set([...reading.spoilt, ...findings.spoilt].map(renderPath));
+  return {
+    candidate: { layer, value: prune(value, spoilt), spoilt, isCut: reading.isCut },
+    problems: findings.problems,
+  };
 }

@@ -62,7 +62,7 @@ function partial(schema: SchemaNode): Record<string, unknown> {
       return section(shape.properties);
     case 'choice': {
       const members = [...shape.members].map(([name, member]) => ({
-        if: { properties: { [shape.tag]: { const: name } } },
+        if: { required: [shape.tag], properties: { [shape.tag]: { const: name } } },
         // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's word
         then: partial(member),
       }));
@@ -122,7 +122,7 @@ function explain(root: SchemaNode, value: unknown, error: ErrorObject): Complain
   if (/\/anyOf\//.test(error.schemaPath)) return null;
   if (error.keyword === 'additionalProperties') {
     const key = String(params['additionalProperty']);
-    return unknownOption(schemaAt(root, value, path), [...path, key]);
+    return unknownOption(sectionAt(root, value, path), [...path, key]);
   }
   if (error.keyword === 'required') {
     const missing = String(params['missingProperty']);
@@ -175,7 +175,8 @@ function show(schema: SchemaNode, value: unknown): string {
 }
 
 function shorten(text: string): string {
-  return text.length <= 60 ? text : `${text.slice(0, 59)}…`;
+  const visible = text.slice(0, 60).replace(/\p{C}/gu, '·');
+  return text.length <= 60 ? visible : `${visible.slice(0, -1)}…`;
 }
 
 function schemaAt(schema: SchemaNode, value: unknown, path: Path): SchemaNode {
@@ -197,6 +198,14 @@ function schemaAt(schema: SchemaNode, value: unknown, path: Path): SchemaNode {
     case 'leaf':
       return schema;
   }
+}
+
+/** The options that may stand in the section at the path: of the chosen member, where there is a choice. */
+function sectionAt(root: SchemaNode, value: unknown, path: Path): SchemaNode {
+  const schema = schemaAt(root, value, path);
+  const shape = shapeOf(schema);
+  if (shape.kind !== 'choice') return schema;
+  return shape.members.get(String(valueAt(value, [...path, shape.tag]))) ?? schema;
 }
 
 function valueAt(value: unknown, path: Path): unknown {
