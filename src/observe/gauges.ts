@@ -9,7 +9,7 @@ import type { ProcessSample } from './process-watch.ts';
 
 export interface Snapshot {
   readonly fleet: FleetView;
-  readonly process: ProcessSample;
+  readonly sample: ProcessSample;
   /** Seconds since the epoch. */
   readonly startedAt: number;
   readonly reload: { readonly ok: boolean; readonly at: number };
@@ -105,19 +105,19 @@ function versionLabel({ version }: BackendView): string {
   return version !== null && /^[\w.+-]{1,32}$/.test(version) ? version : '';
 }
 
-function readSelf({ process, startedAt, reload, build, series }: Snapshot, add: Put): void {
+function readSelf({ sample, startedAt, reload, build, series }: Snapshot, add: Put): void {
   add('reloadSuccessful', {}, reload.ok ? 1 : 0);
   add('reloadTimestamp', {}, reload.at);
   add('buildInfo', { version: build.version, node: build.node }, 1);
   add('series', {}, series.size);
   add('seriesBudget', {}, series.budget);
-  add('cpu', {}, process.cpuSeconds);
-  add('residentMemory', {}, process.residentBytes);
+  add('cpu', {}, sample.cpuSeconds);
+  add('residentMemory', {}, sample.residentBytes);
   add('startTime', {}, startedAt);
-  add('heapUsed', {}, process.heapUsedBytes);
-  add('externalMemory', {}, process.externalBytes);
-  add('eventLoopUtilization', {}, process.loopUtilization);
-  add('eventLoopLagMean', {}, process.loopLag.mean);
-  add('eventLoopLag99', {}, process.loopLag.p99);
-  add('eventLoopLagMax', {}, process.loopLag.max);
+  add('heapUsed', {}, sample.heapUsedBytes);
+  add('externalMemory', {}, sample.externalBytes);
+  add('eventLoopUtilization', {}, sample.loopUtilization);
+  add('eventLoopLagMean', {}, sample.loopLag.mean);
+  add('eventLoopLag99', {}, sample.loopLag.p99);
+  add('eventLoopLagMax', {}, sample.loopLag.max);
 }

@@ -92,7 +92,7 @@ export function createMetrics(deps: MetricsDependencies, options: MetricsOptions
     const fleet = deps.view();
     series.keepOnly(new Set(fleet.backends.map(({ id }) => id)));
     const usage = { size: series.size, budget: options.seriesBudget };
-    gauges.read({ fleet, process: watch.sample(), startedAt, reload, build, series: usage });
+    gauges.read({ fleet, sample: watch.sample(), startedAt, reload, build, series: usage });
     return expose(rows(), format);
   }
 
