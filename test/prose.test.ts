@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { commands } from '../src/cli/commands.ts';
+import { commands, runCommand } from '../src/cli/commands.ts';
 import { configFlags } from '../src/cli/flags.ts';
 import { loadConfig } from '../src/config/load.ts';
 import { configSchema } from '../src/config/schema.ts';
@@ -15,6 +15,7 @@ import { catalogue } from '../src/observe/catalogue.ts';
 import { lineOf } from '../src/observe/log-line.ts';
 import { finished } from './observe/samples.ts';
 import { job } from './support/build.ts';
+import { recordedIo } from './support/io.ts';
 
 interface Page {
   readonly path: string;
@@ -91,6 +92,15 @@ for (const { path, text } of pages) {
         assert.ok(Object.hasOwn(commands, command), command);
       for (const flag of all(text, /npm start -- (--[^\n`]*)/g).flatMap((line) => all(line, /--([a-z-]+)/g))) {
         assert.ok(Object.hasOwn(configFlags, flag), flag);
+      }
+    });
+
+    it('starts the gateway with arguments that it takes', async () => {
+      for (const line of all(text, /npm start -- ([^`\n]+)/g)) {
+        if (line.includes('llamero.yaml')) continue;
+        const words = [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare!);
+        const io = recordedIo({});
+        assert.equal(await runCommand(['check', ...words], io), 0, `${line}: ${io.err()}`);
       }
     });
 
