@@ -21,6 +21,10 @@ const io: Io = {
   env: process.env,
   files: { read: async (path) => readFile(path) },
   signal: stop.signal,
+  onHangup(listener) {
+    process.on('SIGHUP', listener);
+    return () => process.off('SIGHUP', listener);
+  },
 };
 
 process.exitCode = await runCommand(process.argv.slice(2), io);

@@ -2,14 +2,16 @@
 import type { BackendSpec } from '../core/backend.ts';
 import type { Observation } from '../core/observation.ts';
 import type { BreakerState, Emit } from '../core/events.ts';
-import type { BackendId, Clock, Rng } from '../core/types.ts';
-import { createBreaker, createBreakerClock, type Breaker, type BreakerOptions } from './breaker.ts';
+import type { BackendId, Clock, Rng, Timer } from '../core/types.ts';
+import { createBreaker, createBreakerClock, type Breaker, type BreakerClock, type BreakerOptions } from './breaker.ts';
 import { createClient, type BackendClient } from './client.ts';
 import { createProber, type Prober, type ProberOptions, type Refreshed } from './prober.ts';
 
 export interface Backends {
   /** Adds, keeps and removes; an unchanged backend keeps its connections. Running calls are never cut. */
   set(specs: readonly BackendSpec[]): void;
+  /** Probes and breakers start afresh when their options have changed; connections stay. */
+  setOptions(options: BackendsOptions): void;
   /** The client of a backend that is configured, or still has calls running. */
   client(id: BackendId): BackendClient;
   has(id: BackendId): boolean;
@@ -42,71 +44,120 @@ interface Member {
 }
 
 export function createBackends(dependencies: BackendsDependencies, options: BackendsOptions): Backends {
-  const { clock, rng, emit, observe } = dependencies;
-  const members = new Map<BackendId, Member>();
-  const breakerClock = createBreakerClock(options.breaker);
+  return new Members(dependencies, options);
+}
 
-  function add(spec: BackendSpec): void {
-    const client = createClient(spec, clock);
-    const breaker = createBreaker(
-      options.breaker,
-      breakerClock,
-      (from: BreakerState, to: BreakerState, reason: string) => {
-        emit({ kind: 'breaker-state', backend: spec.id, from, to, reason });
-        observe(spec.id, { kind: 'breaker', state: to, reason });
-      },
-    );
+class Members implements Backends {
+  readonly #dependencies: BackendsDependencies;
+  readonly #members = new Map<BackendId, Member>();
+  /** Removed or replaced, with calls that may still be running or about to be sent. */
+  readonly #leaving = new Map<BackendId, { readonly client: BackendClient; readonly timer: Timer }>();
+  #options: BackendsOptions;
+  #breakerClock: BreakerClock;
+
+  constructor(dependencies: BackendsDependencies, options: BackendsOptions) {
+    this.#dependencies = dependencies;
+    this.#options = options;
+    this.#breakerClock = createBreakerClock(options.breaker);
+  }
+
+  set(specs: readonly BackendSpec[]): void {
+    const wanted = new Map(specs.map((spec) => [spec.id, spec]));
+    for (const member of this.#members.values()) {
+      const spec = wanted.get(member.spec.id);
+      if (spec === undefined || !sameConnection(spec, member.spec)) this.#remove(member);
+    }
+    for (const spec of specs) if (!this.#members.has(spec.id)) this.#members.set(spec.id, this.#start(spec, null));
+  }
+
+  setOptions(options: BackendsOptions): void {
+    if (JSON.stringify(options) === JSON.stringify(this.#options)) return;
+    this.#options = options;
+    this.#breakerClock.close();
+    this.#breakerClock = createBreakerClock(options.breaker);
+    for (const member of this.#members.values()) {
+      member.prober.close();
+      member.breaker.close();
+      this.#members.set(member.spec.id, this.#start(member.spec, member.client));
+    }
+  }
+
+  client(id: BackendId): BackendClient {
+    const client = this.#members.get(id)?.client ?? this.#leaving.get(id)?.client;
+    if (client === undefined) throw new Error(`backend ${id} is not configured`);
+    return client;
+  }
+
+  has(id: BackendId): boolean {
+    return this.#members.has(id);
+  }
+
+  verdict(id: BackendId, ok: boolean): void {
+    this.#members.get(id)?.breaker.verdict(ok);
+  }
+
+  async probeNow(): Promise<void> {
+    await Promise.all([...this.#members.values()].map((member) => member.prober.probeNow()));
+  }
+
+  async refresh(ids: readonly BackendId[], what: Refreshed): Promise<void> {
+    await Promise.all(ids.map(async (id) => this.#members.get(id)?.prober.refresh(what)));
+  }
+
+  async close(): Promise<void> {
+    this.#breakerClock.close();
+    const clients = [...this.#members.values()].map(({ client, breaker, prober }) => {
+      prober.close();
+      breaker.close();
+      return client;
+    });
+    for (const { client, timer } of this.#leaving.values()) {
+      timer.cancel();
+      clients.push(client);
+    }
+    this.#members.clear();
+    this.#leaving.clear();
+    await Promise.all(clients.map((client) => client.destroy()));
+  }
+
+  /** A member with a new prober and breaker, and a new client unless it keeps its connections. */
+  #start(spec: BackendSpec, kept: BackendClient | null): Member {
+    const { clock, emit, observe, rng } = this.#dependencies;
+    const client = kept ?? createClient(spec, clock);
+    const changed = (from: BreakerState, to: BreakerState, reason: string) => {
+      emit({ kind: 'breaker-state', backend: spec.id, from, to, reason });
+      observe(spec.id, { kind: 'breaker', state: to, reason });
+    };
+    const breaker = createBreaker(this.#options.breaker, this.#breakerClock, changed);
     const report = (observation: Observation) => {
       if (observation.kind === 'alive') breaker.probed(true);
       if (observation.kind === 'probe-failed') breaker.probed(false);
       observe(spec.id, observation);
     };
-    const prober = createProber({ client, clock, rng, report }, options.prober);
-    members.set(spec.id, { spec, client, breaker, prober });
+    const prober = createProber({ client, clock, rng, report }, this.#options.prober);
+    return { spec, client, breaker, prober };
   }
 
-  function remove(member: Member): void {
-    member.prober.close();
-    member.breaker.close();
-    members.delete(member.spec.id);
-    // Ends when the last running call has ended.
-    void member.client.close();
+  #remove({ spec, client, breaker, prober }: Member): void {
+    prober.close();
+    breaker.close();
+    this.#members.delete(spec.id);
+    // A request that has just been given this backend sends in the next turn; then the client ends with its last call.
+    const timer = this.#dependencies.clock.after(lastSendMs, () => void this.#letGo(spec.id, client));
+    const earlier = this.#leaving.get(spec.id);
+    earlier?.timer.cancel();
+    if (earlier !== undefined) void earlier.client.close();
+    this.#leaving.set(spec.id, { client, timer });
   }
 
-  return {
-    set(specs) {
-      const wanted = new Map(specs.map((spec) => [spec.id, spec]));
-      for (const member of members.values()) {
-        const spec = wanted.get(member.spec.id);
-        if (spec === undefined || !sameConnection(spec, member.spec)) remove(member);
-      }
-      for (const spec of specs) if (!members.has(spec.id)) add(spec);
-    },
-    client(id) {
-      const member = members.get(id);
-      if (member === undefined) throw new Error(`backend ${id} is not configured`);
-      return member.client;
-    },
-    has: (id) => members.has(id),
-    verdict: (id, ok) => members.get(id)?.breaker.verdict(ok),
-    async probeNow() {
-      await Promise.all([...members.values()].map((member) => member.prober.probeNow()));
-    },
-    async refresh(ids, what) {
-      await Promise.all(ids.map((id) => members.get(id)?.prober.refresh(what)));
-    },
-    async close() {
-      breakerClock.close();
-      const closing = [...members.values()].map((member) => {
-        member.prober.close();
-        member.breaker.close();
-        return member.client.destroy();
-      });
-      members.clear();
-      await Promise.all(closing);
-    },
-  };
+  async #letGo(id: BackendId, client: BackendClient): Promise<void> {
+    await client.close();
+    if (this.#leaving.get(id)?.client === client) this.#leaving.delete(id);
+  }
 }
+
+/** How long after its removal a backend may still be sent a request that was given to it before. */
+const lastSendMs = 1000;
 
 /** Whether two specs lead to the same connections; other fields are core's business. */
 function sameConnection(a: BackendSpec, b: BackendSpec): boolean {

@@ -25,7 +25,7 @@ interface SystemError {
   readonly socket?: { readonly bytesRead?: number } | null;
 }
 
-const refusals = new Set([
+const refusals: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'EHOSTUNREACH',
   'ENETUNREACH',

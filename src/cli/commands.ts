@@ -34,7 +34,13 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   },
   help: {
     summary: 'print this',
-    load: async () => (await import('./help.ts')).helpCommand,
+    load: async () => {
+      const { helpText } = await import('./help.ts');
+      return async (_argv, io) => {
+        io.stdout.write(helpText(Object.entries(commands).map(([name, { summary }]) => [name, summary])));
+        return 0;
+      };
+    },
   },
   version: {
     summary: 'print the version',

@@ -1,16 +1,9 @@
-/** `llamero help`. */
+/** What `llamero help` prints. */
 import { wellKnownFiles } from '../config/load.ts';
-import { commands } from './commands.ts';
 import { configFlags, type FlagDefinition } from './flags.ts';
-import type { Io } from './io.ts';
 
-export async function helpCommand(_argv: readonly string[], io: Io): Promise<number> {
-  io.stdout.write(helpText());
-  return 0;
-}
-
-export function helpText(): string {
-  const listed = Object.entries(commands).map(([name, { summary }]) => [name, summary] as const);
+/** `commands`: name and summary of each. */
+export function helpText(commands: readonly (readonly [string, string])[]): string {
   const flags = Object.entries<FlagDefinition>(configFlags).map(([name, { short, value, help }]) => {
     return [`${short === undefined ? '    ' : `-${short}, `}--${name} ${value ?? ''}`.trimEnd(), help] as const;
   });
@@ -23,7 +16,7 @@ export function helpText(): string {
 Usage: llamero [command] [options]
 
 Commands:
-${columns(listed)}
+${columns(commands)}
 
 Options:
 ${columns([...flags, ...general])}

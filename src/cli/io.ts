@@ -15,6 +15,8 @@ export interface Io {
   readonly files: Files;
   /** Aborts when the process is asked to stop. */
   readonly signal: AbortSignal;
+  /** Calls back when the process is asked to read its configuration again (SIGHUP). Returns the way to stop. */
+  readonly onHangup: (listener: () => void) => () => void;
 }
 
 /** Arguments after the command's name → exit code: 0 done, 1 found something wrong, 2 was not understood. */

@@ -1,12 +1,16 @@
 /** `llamero serve`, the default: read the configuration, find the backends, listen, say so, and go on until asked to stop. */
 import { createApp, type App } from '../app.ts';
 import { createClient } from '../backends/client.ts';
+import { loadConfig, type LoadedConfig } from '../config/load.ts';
+import { renderProblem } from '../config/problem.ts';
+import { backendSpecs, type BackendSpec } from '../core/backend.ts';
 import { realSystem } from '../system.ts';
-import { version } from './version.ts';
 import { banner } from './banner.ts';
 import { begin, type Beginning } from './first-minute.ts';
 import type { Io } from './io.ts';
-import { readConfig } from './read-config.ts';
+import { loadAgain, readConfig, type ReadConfig } from './read-config.ts';
+import { version } from './version.ts';
+import { watchFile } from './watch-file.ts';
 
 /** Exit codes: 0 stopped when asked, 1 the configuration is wrong or an address can't be had, 2 flags not understood. */
 export async function serveCommand(argv: readonly string[], io: Io): Promise<number> {
@@ -16,12 +20,14 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
   let beginning: Beginning | null = null;
   try {
     beginning = await begin(config, { ollamaHost: io.env['OLLAMA_HOST'], askVersion, system: realSystem });
-    const app = createApp(
+    const { specs, simulated } = beginning;
+    const reload = () => reloadInto(app, beginning!, read, io);
+    const app: App = createApp(
       config,
-      { version, backends: beginning.specs, simulated: beginning.simulated, isTerminal: io.stdout.isTTY === true },
+      { version, backends: specs, simulated, isTerminal: io.stdout.isTTY === true, reload, readBackend },
       realSystem,
     );
-    await run(app, beginning, io);
+    await run(app, beginning, io, { reload, file: read.loaded.file });
     return 0;
   } catch (error) {
     io.stderr.write(`llamero: ${explain(error)}\n`);
@@ -31,7 +37,13 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
   }
 }
 
-async function run(app: App, beginning: Beginning, io: Io): Promise<void> {
+interface Reloading {
+  readonly reload: () => Promise<unknown>;
+  /** The configuration file in use. */
+  readonly file: string | null;
+}
+
+async function run(app: App, beginning: Beginning, io: Io, { reload, file }: Reloading): Promise<void> {
   const { publicAddress, adminAddress } = await app.listen();
   io.stdout.write(
     banner({
@@ -44,11 +56,50 @@ async function run(app: App, beginning: Beginning, io: Io): Promise<void> {
       isTerminal: io.stdout.isTTY === true,
     }),
   );
+  const stops = [io.onHangup(() => void reload())];
+  if (file !== null) stops.push(watchFile(file, { files: io.files, clock: realSystem.clock }, () => void reload()));
   if (!io.signal.aborted) {
     await new Promise<void>((resolve) => io.signal.addEventListener('abort', () => resolve(), { once: true }));
   }
+  for (const stop of stops) stop();
   app.log.say('info', 'stopping');
   await app.stop();
+}
+
+/** Reads the same sources again. A configuration with problems changes nothing. */
+async function reloadInto(
+  app: App,
+  beginning: Beginning,
+  { flags }: ReadConfig,
+  io: Io,
+): Promise<{ ok: boolean; messages: string[] }> {
+  const loaded = await loadAgain(flags, io);
+  if (!loaded.ok) {
+    const messages = loaded.problems.map(renderProblem);
+    app.refused(messages.join('; '));
+    return { ok: false, messages };
+  }
+  const later = app.reload(loaded.config, specsOf(loaded, beginning));
+  return { ok: true, messages: later.map((section) => `\`${section}\` changes with the next start`) };
+}
+
+/** Those configured now; else those the start found, and always the simulated ones, which run as long as the process. */
+function specsOf({ config }: LoadedConfig, { specs, simulated }: Beginning): readonly BackendSpec[] {
+  if (config.backends.length === 0) return specs;
+  return [...backendSpecs(config.backends), ...specs.filter(({ id }) => simulated.has(id))];
+}
+
+/** One backend's fields, checked by the rules of the configuration: the spec, or what is wrong. */
+async function readBackend(fields: Readonly<Record<string, unknown>>): Promise<BackendSpec | string> {
+  const text = `backends: [${JSON.stringify(fields)}]`;
+  const loaded = await loadConfig({
+    file: 'request',
+    env: {},
+    flags: null,
+    files: { read: async () => Buffer.from(text) },
+  });
+  if (!loaded.ok) return loaded.problems.map(({ message }) => message).join('\n');
+  return backendSpecs(loaded.config.backends)[0] ?? 'no backend given';
 }
 
 /** The version an Ollama at the URL answers within a second, or null. */

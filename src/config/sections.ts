@@ -1,6 +1,6 @@
 /** The sections that no single room owns: where to listen, when to stop, what to simulate. */
 import { Type, type Static } from 'typebox';
-import { Address, Duration, Size } from '../core/options.ts';
+import { Address, Duration, Secret, Size } from '../core/options.ts';
 
 const closed = { additionalProperties: false } as const;
 
@@ -45,6 +45,13 @@ export const AdminOptions = Type.Object(
       description: 'Where metrics, probes and the admin API are served; keep it off the public network.',
       default: '127.0.0.1:11436',
     }),
+    token: Type.Optional(
+      Secret({
+        description:
+          'What operators send as `Authorization: Bearer …` to change something. Without it, changes are possible only while ' +
+          'the listener is on loopback.',
+      }),
+    ),
   },
   { ...closed, description: 'The listener for operators.' },
 );

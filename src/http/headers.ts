@@ -7,7 +7,7 @@ import type { Lease } from '../core/scheduler.ts';
 import type { Account } from './account.ts';
 
 /** Lower-case name → the spelling sent upstream. */
-const upstream = new Map([
+const upstream: ReadonlyMap<string, string> = new Map([
   ['accept', 'Accept'],
   ['content-type', 'Content-Type'],
   ['content-encoding', 'Content-Encoding'],
@@ -19,7 +19,7 @@ const upstream = new Map([
   ['tracestate', 'tracestate'],
 ]);
 
-const downstream = new Map([
+const downstream: ReadonlyMap<string, string> = new Map([
   ['content-type', 'Content-Type'],
   ['date', 'Date'],
   ['cache-control', 'Cache-Control'],
@@ -58,14 +58,14 @@ export function responseHeaders(fields: Fields): string[] {
 }
 
 /** What the gateway adds to an answer that came from a backend. */
-export function ownHeaders(account: Account, lease: Lease): string[] {
+export function ownHeaders(account: Account, { backend, reason }: Pick<Lease, 'backend' | 'reason'>): string[] {
   return [
     'X-Request-Id',
     account.requestId,
     'X-Llamero-Backend',
-    lease.backend,
+    backend,
     'X-Llamero-Route',
-    lease.reason,
+    reason,
     'X-Llamero-Attempts',
     String(account.attempts),
   ];

@@ -10,6 +10,11 @@ export interface Gateway {
   readonly port: number;
   readonly adminUrl: string;
   readonly app: App;
+  /** Applies YAML as `config` above, with other backends if given. */
+  reload(
+    config: string,
+    backends?: readonly { readonly url: string; readonly name?: string }[],
+  ): Promise<readonly string[]>;
   /** Parsed log lines so far. */
   readonly log: readonly Record<string, unknown>[];
   /** Resolves with the log line of the next request that finishes and passes the test. */
@@ -27,8 +32,6 @@ export interface GatewayOptions {
 
 /** Probes often, so that tests need not wait for the world to be noticed. */
 const quick = `
-listen: {address: '127.0.0.1:0'}
-admin: {address: '127.0.0.1:0'}
 probes: {interval: 50ms, inventoryInterval: 100ms, residencyInterval: 100ms, timeout: 500ms}
 `;
 
@@ -42,14 +45,21 @@ export async function startGateway(
   }[],
   options: GatewayOptions = {},
 ): Promise<Gateway> {
-  const list = backends.map(({ name, url, slots, weight }, index) =>
-    JSON.stringify({ name: name ?? `b${index + 1}`, url, slots, weight }),
-  );
-  const text = `${quick}backends: [${list.join(', ')}]\n${options.config ?? ''}`;
-  const files = { read: async () => Buffer.from(text) };
-  const loaded = await loadConfig({ file: 'test.yaml', env: {}, flags: null, files });
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems, null, 1));
-  const { config } = loaded;
+  const read = async (members: typeof backends, extra: string) => {
+    const list = members.map(({ name, url, slots, weight }, index) =>
+      JSON.stringify({ name: name ?? `b${index + 1}`, url, slots, weight }),
+    );
+    const files = {
+      read: async () => Buffer.from(`${quick}${defaults(extra)}backends: [${list.join(', ')}]\n${extra}`),
+    };
+    const loaded = await loadConfig({ file: 'test.yaml', env: {}, flags: null, files });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems, null, 1));
+    return loaded.config;
+  };
+  const config = await read(backends, options.config ?? '');
+  const reload = async () => ({ ok: false, messages: ['nothing to read again in a test'] });
+  const readBackend = async ({ name, url }: Readonly<Record<string, unknown>>) =>
+    backendSpecs([{ name: String(name), url: String(url), weight: 1, slots: 'auto' as const }])[0]!;
   const log: Record<string, unknown>[] = [];
   const listeners = new Set<(line: Record<string, unknown>) => void>();
   const logTo = {
@@ -61,7 +71,15 @@ export async function startGateway(
   };
   const app = createApp(
     config,
-    { version: '0.0.0-test', backends: backendSpecs(config.backends), simulated: new Set(), isTerminal: false, logTo },
+    {
+      version: '0.0.0-test',
+      backends: backendSpecs(config.backends),
+      simulated: new Set(),
+      isTerminal: false,
+      logTo,
+      reload,
+      readBackend,
+    },
     options.system ?? realSystem,
   );
   const { publicAddress, adminAddress } = await app.listen();
@@ -72,6 +90,10 @@ export async function startGateway(
     port: Number(publicAddress.split(':').at(-1)),
     adminUrl: `http://${adminAddress}`,
     app,
+    async reload(text, members = backends) {
+      const next = await read(members, text);
+      return app.reload(next, backendSpecs(next.backends));
+    },
     log,
     finished: (matches = () => true) =>
       new Promise((resolve) => {
@@ -90,6 +112,13 @@ export async function startGateway(
         ...init,
       }),
   };
+}
+
+/** Free ports, where the test does not say otherwise. */
+function defaults(extra: string): string {
+  return ['listen', 'admin']
+    .map((section) => (extra.includes(`${section}:`) ? '' : `${section}: {address: '127.0.0.1:0'}\n`))
+    .join('');
 }
 
 function sum(exposition: string, name: string, labels: Readonly<Record<string, string>>): number {
