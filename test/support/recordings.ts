@@ -45,7 +45,10 @@ export function loadRecordings(): Recording[] {
 }
 
 /** The bytes of the recorded request, head and body; `replace` may put another text in place of a recorded one. */
-export function requestBytes({ request }: Recording, replace: (text: string) => string | Buffer = (text) => text): Buffer {
+export function requestBytes(
+  { request }: Recording,
+  replace: (text: string) => string | Buffer = (text) => text,
+): Buffer {
   const given = typeof request.body === 'string' ? replace(request.body) : Buffer.from(request.body.latin1, 'latin1');
   const body = Buffer.from(given);
   const fields = request.headers.map(([name, value]) => {
@@ -88,7 +91,8 @@ function parse(received: Buffer, method: string, isLast: boolean): WireAnswer | 
   const value = (name: string) => headers.find(([key]) => key === name)?.[1];
   const length = value('Content-Length');
   const head = { statusLine, headers };
-  if (method === 'HEAD' || statusLine.includes(' 204 ')) return { ...head, framing: 'none', ended: 'no-body', chunks: [] };
+  if (method === 'HEAD' || statusLine.includes(' 204 '))
+    return { ...head, framing: 'none', ended: 'no-body', chunks: [] };
   if (value('Transfer-Encoding') === 'chunked') {
     const { chunks, ended } = parseChunks(rest);
     if (!ended && !isLast) return null;
@@ -129,7 +133,11 @@ export function differences({ response }: Recording, answer: WireAnswer): Differ
     if (JSON.stringify(recorded) !== JSON.stringify(answered)) found.push({ at, recorded, answered });
   };
   compare('status', response.status_line, answer.statusLine);
-  compare('header names', response.headers.map(([name]) => name), answer.headers.map(([name]) => name));
+  compare(
+    'header names',
+    response.headers.map(([name]) => name),
+    answer.headers.map(([name]) => name),
+  );
   for (const [place, [name, value]] of response.headers.entries()) {
     if (answer.headers[place]?.[0] === name) compare(`header ${name}`, value, answer.headers[place]?.[1]);
   }

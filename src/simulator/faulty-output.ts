@@ -1,0 +1,193 @@
+/** Faults of the wire: each stands between an exchange and its connection and spoils what passes. */
+import type { Clock, Millis } from '../core/types.ts';
+import type { Fault } from './faults.ts';
+import type { Output } from './output.ts';
+
+export interface FaultContext {
+  /** Real time: faults are of the wire, not of the simulated hardware. */
+  readonly clock: Clock;
+  /** Frames that say an error in-band in the answer's dialect. */
+  readonly broken: (text: string) => readonly string[];
+  /** Stops whoever writes the answer: nobody will hear the rest. */
+  readonly abandon: () => void;
+  readonly crash: (downMs: Millis) => void;
+}
+
+export const runnerDied = 'an error was encountered while running the model: unexpected EOF';
+
+/** The output with the fault in front of it; faults that are not of the wire leave it as it is. */
+export function withFault(output: Output, fault: Fault, context: FaultContext): Output {
+  switch (fault.kind) {
+    case 'content-type':
+      return { ...output, head: (status, fields) => output.head(status, retyped(fields, fault.value)) };
+    case 'reset':
+      return fault.atByte === undefined ? output : resetting(output, fault.atByte, context);
+    case 'cut':
+      return after(output, fault.afterChunks, context, () => output.cut('close'));
+    case 'truncate':
+      return after(output, fault.afterChunks, context, () => output.end());
+    case 'error-line':
+      return after(output, fault.afterChunks, context, () => {
+        for (const frame of context.broken(fault.text ?? runnerDied)) output.flush(frame);
+        output.end();
+      });
+    case 'crash':
+      return after(output, fault.afterChunks, context, () => context.crash(fault.downMs ?? 1_000));
+    case 'hang-mid-stream':
+      return hanging(output, fault.afterChunks ?? 0);
+    case 'slow':
+      return paced(output, context.clock, fault.delayMs, (bytes) => [bytes]);
+    case 'split':
+      return paced(output, context.clock, fault.gapMs ?? 1, (bytes) => pieces(bytes, fault.pieces ?? 3));
+    case 'split-utf8':
+      return paced(output, context.clock, fault.gapMs ?? 1, cutInsideCharacters);
+    case 'merge':
+      return merging(output, fault.objects ?? 2);
+    case 'hang-before-head':
+    case 'delay':
+    case 'status':
+    case 'oversized-line':
+    case 'runner-error':
+      return output;
+  }
+}
+
+function retyped(fields: readonly string[], value: string): string[] {
+  return fields.map((field, place) => (place % 2 === 1 && fields[place - 1] === 'Content-Type' ? value : field));
+}
+
+/** Lets `chunks` flushes pass, then ends the answer in its own way; an answer that is shorter ends so at its end. */
+function after(output: Output, chunks = 0, context: FaultContext, finish: () => void): Output {
+  let left = chunks;
+  let done = false;
+  const stop = (): void => {
+    if (done) return;
+    done = true;
+    finish();
+    context.abandon();
+  };
+  return {
+    ...output,
+    flush(bytes) {
+      if (done) return true;
+      if (left === 0) {
+        stop();
+        return true;
+      }
+      left--;
+      return output.flush(bytes);
+    },
+    end: stop,
+  };
+}
+
+function resetting(output: Output, atByte: number, { abandon }: FaultContext): Output {
+  let left = atByte;
+  let done = false;
+  const stop = (): void => {
+    if (done) return;
+    done = true;
+    output.cut('reset');
+    abandon();
+  };
+  return {
+    ...output,
+    flush(given) {
+      if (done) return true;
+      const bytes = Buffer.from(given);
+      if (bytes.length < left) {
+        left -= bytes.length;
+        return output.flush(bytes);
+      }
+      if (left > 0) output.flush(bytes.subarray(0, left));
+      stop();
+      return true;
+    },
+    end: stop,
+  };
+}
+
+/** Says it is full for ever, so that whoever writes stalls as with a reader that has stopped. */
+function hanging(output: Output, chunks: number): Output {
+  let left = chunks;
+  return {
+    ...output,
+    flush(bytes) {
+      if (left === 0) return false;
+      left--;
+      return output.flush(bytes) && left > 0;
+    },
+    end: () => undefined,
+    onDrain: () => undefined,
+  };
+}
+
+/** Sends what `cut` makes of each flush piece by piece, each `gapMs` after the one before. */
+function paced(output: Output, clock: Clock, gapMs: Millis, cut: (bytes: Buffer) => readonly Buffer[]): Output {
+  const queue: (Buffer | 'end')[] = [];
+  let waiting = false;
+  const next = (): void => {
+    waiting = false;
+    const piece = queue.shift();
+    if (piece === undefined) return;
+    if (piece === 'end') output.end();
+    else output.flush(piece);
+    wait();
+  };
+  const wait = (): void => {
+    if (waiting || queue.length === 0) return;
+    waiting = true;
+    clock.after(queue[0] === 'end' ? 0 : gapMs, next);
+  };
+  return {
+    ...output,
+    flush(bytes) {
+      queue.push(...cut(Buffer.from(bytes)));
+      wait();
+      return true;
+    },
+    end() {
+      queue.push('end');
+      wait();
+    },
+  };
+}
+
+function pieces(bytes: Buffer, count: number): Buffer[] {
+  const size = Math.max(1, Math.ceil(bytes.length / count));
+  const cut: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += size) cut.push(bytes.subarray(at, at + size));
+  return cut;
+}
+
+/** Cuts after the first byte of every character that has several. */
+function cutInsideCharacters(bytes: Buffer): Buffer[] {
+  const cut: Buffer[] = [];
+  let from = 0;
+  for (let at = 0; at < bytes.length; at++) {
+    if (bytes[at]! < 0xc0) continue;
+    cut.push(bytes.subarray(from, at + 1));
+    from = at + 1;
+  }
+  return [...cut, bytes.subarray(from)];
+}
+
+function merging(output: Output, objects: number): Output {
+  let held: Buffer[] = [];
+  const release = (): boolean => {
+    const bytes = Buffer.concat(held);
+    held = [];
+    return bytes.length === 0 || output.flush(bytes);
+  };
+  return {
+    ...output,
+    flush(bytes) {
+      held.push(Buffer.from(bytes));
+      return held.length < objects || release();
+    },
+    end() {
+      release();
+      output.end();
+    },
+  };
+}
