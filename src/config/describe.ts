@@ -176,7 +176,7 @@ function forEditor(schema: SchemaNode): Record<string, unknown> {
       return { ...about, anyOf: [...short, ...[...shape.members.values()].map(forEditor), VARIABLE] };
     }
     case 'list': {
-      const bounds = { ...(schema.minItems === undefined ? {} : { minItems: schema.minItems }) };
+      const bounds = schema.minItems === undefined ? {} : { minItems: schema.minItems };
       return {
         ...about,
         anyOf: [{ type: 'array', items: forEditor(shape.items), ...bounds }, { type: 'null' }, VARIABLE],

@@ -72,7 +72,7 @@ Llamero 1.2.3
 
   it('has colours on a terminal, and nothing else differs', () => {
     const coloured = banner({ ...facts, isTerminal: true });
-    assert.match(coloured, /\u001B\[/);
+    assert.ok(coloured.includes('\u001B['));
     // oxlint-disable-next-line no-control-regex -- colours are control characters
     assert.equal(coloured.replace(/\u001B\[\d+m/g, ''), banner(facts));
     assert.ok(!banner(facts).includes('\u001B'));

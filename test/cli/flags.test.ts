@@ -32,9 +32,9 @@ describe('flags', () => {
   });
 
   it('say which of them an option came from', () => {
-    const { where } = flagLayer(parseFlags(['--backend', 'a', '--log-level', 'x'], configFlags).values);
-    assert.deepEqual(where(['backends', 0, 'url']), { kind: 'flag', name: '--backend' });
-    assert.deepEqual(where(['log', 'level']), { kind: 'flag', name: '--log-level' });
+    const layerOfFlags = flagLayer(parseFlags(['--backend', 'a', '--log-level', 'x'], configFlags).values);
+    assert.deepEqual(layerOfFlags.where(['backends', 0, 'url']), { kind: 'flag', name: '--backend' });
+    assert.deepEqual(layerOfFlags.where(['log', 'level']), { kind: 'flag', name: '--log-level' });
   });
 
   it('that are not known are all named, with the nearest that is', () => {

@@ -17,58 +17,63 @@ function load(
   return loadConfig({ file: 'c.yaml', env, flags, files: memoryFiles({ 'c.yaml': bytes }) });
 }
 
+const words = [
+  'queue',
+  'backends',
+  'policy',
+  'limit',
+  'url',
+  'null',
+  '~',
+  'true',
+  'http://a',
+  '10s',
+  '0',
+  '-1',
+  '1e999',
+  '.nan',
+];
+const marks = [
+  ': ',
+  ':\n  ',
+  '\n',
+  '- ',
+  '  ',
+  '\t',
+  '{',
+  '}',
+  '[',
+  ']',
+  ',',
+  '&a ',
+  '*a',
+  '<<',
+  '${',
+  '}',
+  ':-',
+  '"',
+  "'",
+  '|',
+  '>',
+  '#',
+  '!!',
+];
+const oddities = [
+  '? ',
+  '---\n',
+  '%',
+  '\u0000',
+  '\uFEFF',
+  '\u2028',
+  '\uD800',
+  '__proto__',
+  'constructor',
+  '9'.repeat(400),
+];
+
 /** Fragments that meet the interesting parts of a file more often than random text does. */
 const fragments = fc
-  .array(
-    fc.constantFrom(
-      ...[
-        'queue',
-        'backends',
-        'policy',
-        'limit',
-        'url',
-        ': ',
-        ':\n  ',
-        '\n',
-        '- ',
-        '  ',
-        '\t',
-        '{',
-        '}',
-        '[',
-        ']',
-        ',',
-        '&a ',
-        '*a',
-        '<<',
-      ],
-      ...[
-        '${',
-        '}',
-        ':-',
-        '"',
-        "'",
-        '|',
-        '>',
-        '#',
-        '!!',
-        '? ',
-        '---\n',
-        '%',
-        '0',
-        '-1',
-        '1e999',
-        '.nan',
-        'null',
-        '~',
-        'true',
-        'http://a',
-        '10s',
-      ],
-      ...['\u0000', '\uFEFF', '\u2028', '\uD800', '__proto__', 'constructor', '9'.repeat(400)],
-    ),
-    { maxLength: 25 },
-  )
+  .array(fc.constantFrom(...words, ...marks, ...oddities), { maxLength: 25 })
   .map((parts) => parts.join(''));
 
 /** Values that several options accept, by the option they are for. */
