@@ -139,7 +139,7 @@ function apply(config: Config, before: Config, { backends, fleet, log, scheduler
   if (differ(config.policy, before.policy)) scheduler.setPolicy(createPolicy(config.policy, system.rng));
   scheduler.setOptions(config.queue);
   backends.setOptions({ prober: config.probes, breaker: config.breaker });
-  log.level = config.log.level;
+  log.setOptions(config.log);
 }
 
 /** Sections of which a change is not seen until the next start. */

@@ -53,6 +53,8 @@ export interface Log {
   /** A line about the gateway itself. Fields are the caller's own words, never a client's. */
   say(level: Level, message: string, fields?: LogLine['fields']): void;
   level: LogLevel;
+  /** Level, sample and slowRequest from now on; the format is that of the start. */
+  setOptions(options: LogOptions): void;
   /** Writes out what is still buffered. */
   close(): void;
 }
@@ -71,8 +73,8 @@ export function createLog(deps: LogDependencies, options: LogOptions): Log {
     },
     destination,
   );
-  const context = { slowRequest: options.slowRequest, isSimulated: deps.isSimulated };
-  const isSampled = createSampler(options.sample);
+  let context = { slowRequest: options.slowRequest, isSimulated: deps.isSimulated };
+  let isSampled = createSampler(options.sample);
 
   return {
     observe(event) {
@@ -96,6 +98,11 @@ export function createLog(deps: LogDependencies, options: LogOptions): Log {
     },
     set level(level) {
       logger.level = level;
+    },
+    setOptions({ level, sample, slowRequest }) {
+      logger.level = level;
+      context = { ...context, slowRequest };
+      isSampled = createSampler(sample);
     },
     close() {
       if ('flushSync' in output) guarded(() => (output as ReturnType<typeof standardOutput>).flushSync());

@@ -163,6 +163,22 @@ describe('log', () => {
     assert.equal(lines.length, 1);
   });
 
+  it('takes other options while running', () => {
+    const { log, lines } = logWith({ sample: 0, slowRequest: 0 });
+    log.observe(finished({ durationMs: 5000 }));
+    assert.equal(lines.length, 0);
+    log.setOptions({ ...options, sample: 1, slowRequest: 5000 });
+    log.observe(finished({ durationMs: 4999 }));
+    log.observe(finished({ durationMs: 5000 }));
+    assert.deepEqual(
+      parsed(lines).map(({ level }) => level),
+      ['info', 'warn'],
+    );
+    log.setOptions({ ...options, level: 'error' });
+    log.observe(finished({ durationMs: 5000 }));
+    assert.equal(lines.length, 2);
+  });
+
   it('says SIMULATED where a simulated backend is named', () => {
     const { log, lines } = logWith({ format: 'pretty' }, { isSimulated: (id) => id === 'sim1' });
     log.observe(finished({ backend: 'sim1' }));
