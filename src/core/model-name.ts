@@ -63,19 +63,22 @@ export function displayName(parts: ModelNameParts): string {
 
 /**
  * The known names most like `wanted`, best first, for an error message. A name is like another when it is the same model
- * with another tag, or differs by few edits.
+ * with another tag, or differs by few edits; names longer than any real one are like none.
  */
 export function nearModelNames(wanted: ModelName, known: Iterable<ModelName>, limit = 3): readonly ModelName[] {
+  const most = Math.max(2, Math.floor(wanted.length / 3));
   const ranked: { readonly name: ModelName; readonly distance: number }[] = [];
-  for (const name of known) {
-    const distance = unlikeness(wanted, name);
-    if (distance <= Math.max(2, Math.floor(wanted.length / 3))) {
+  for (const name of wanted.length > MAX_LIKENED_LENGTH ? [] : known) {
+    const distance = Math.abs(name.length - wanted.length) > 2 * most ? most + 1 : unlikeness(wanted, name);
+    if (distance <= most) {
       ranked.push({ name, distance });
     }
   }
   ranked.sort((a, b) => a.distance - b.distance || (a.name < b.name ? -1 : 1));
   return ranked.slice(0, limit).map((entry) => entry.name);
 }
+
+const MAX_LIKENED_LENGTH = 120;
 
 function canonicalOf(parts: ModelNameParts): ModelName {
   const tag = parts.source === 'cloud' ? cloudTag(parts.tag) : parts.tag;

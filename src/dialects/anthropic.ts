@@ -5,7 +5,7 @@ import { inBandError, renderGatewayError } from './error-bodies.ts';
 import { eachMember, foldedKey, kindAt, valueEnd } from './json-outline.ts';
 import { createMeter } from './meter.ts';
 import { PromptTrail } from './prompt-trail.ts';
-import { blankReading, compatibleModel, modelOf } from './reading.ts';
+import { blankReading, compatibleModel, modelOf, outputLimit } from './reading.ts';
 import { sessionInUserId, sessionOf } from './session-key.ts';
 
 const EMPTY_TEXT = 'EOF';
@@ -27,7 +27,6 @@ export const anthropic: Dialect = {
 
 function readMessages(fields: BodyFields, context: ReadContext): Reading {
   const trail = takeConversation(fields);
-  const limit = fields.numberAt(fields.lastPlain('max_tokens'));
   const userId = userIdOf(fields);
   return {
     ...blankReading,
@@ -35,7 +34,7 @@ function readMessages(fields: BodyFields, context: ReadContext): Reading {
     stream: fields.flagAt(fields.lastPlain('stream')) ?? false,
     task: 'chat',
     promptTokens: trail.promptTokens,
-    maxOutputTokens: limit !== null && limit > 0 ? Math.trunc(limit) : null,
+    maxOutputTokens: outputLimit(fields.numberAt(fields.lastPlain('max_tokens'))),
     session: sessionOf(context, userId === null ? null : sessionInUserId(userId)),
     prefix: trail.marks(context.hash),
     ambiguous: fields.isAmbiguous,

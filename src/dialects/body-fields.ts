@@ -101,8 +101,13 @@ export class BodyFields {
 
   /** A `string`: the last one wins and null changes nothing; null when there is none. */
   text(name: string): string | null {
-    const value = this.all(name).findLast(({ start }) => kindAt(this.body, start) === 'string');
-    return value === undefined ? null : this.textAt(value);
+    const value = this.lastText(name);
+    return value === null ? null : this.textAt(value);
+  }
+
+  /** Where `text` stands. */
+  lastText(name: string): Occurrence | null {
+    return this.all(name).findLast(({ start }) => kindAt(this.body, start) === 'string') ?? null;
   }
 
   /** A value that null resets (a pointer, slice or `any`): the last one; null when it is absent or null. */

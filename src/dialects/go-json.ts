@@ -52,7 +52,7 @@ export function decodeGoJson(bytes: Uint8Array): { readonly value: GoValue; read
   return { value, end: reader.at };
 }
 
-/** The form under which Go compares keys: ASCII case, `ſ` as s and the Kelvin sign as k. */
+/** The form under which Go compares keys with names of ASCII letters: without case, `ſ` as s and the Kelvin sign as k. */
 export function foldKey(key: string): string {
   let folded = key.replace(/[A-Z]+/g, (upper) => upper.toLowerCase());
   if (/[\u017F\u212A]/.test(folded)) {

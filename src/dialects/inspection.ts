@@ -8,7 +8,7 @@ import type { Route } from './dialect.ts';
 import { eachElement, kindAt, valueEnd } from './json-outline.ts';
 import { keepAliveOf } from './keep-alive.ts';
 import { BOUNDARY_PIECE, MEDIA_PIECE } from './prompt-pieces.ts';
-import { loadOrUnload } from './reading.ts';
+import { loadOrUnload, outputLimit } from './reading.ts';
 import { statedOptions } from './runner-options.ts';
 
 /** Things a request may ask for that a policy may want to forbid. */
@@ -128,13 +128,10 @@ function isEmptyPrompt(route: Route, fields: BodyFields): boolean {
 }
 
 function compatibleLimit(fields: BodyFields): number | null {
-  for (const name of ['max_completion_tokens', 'max_tokens', 'max_output_tokens']) {
-    const limit = fields.numberAt(fields.lastPlain(name));
-    if (limit !== null && limit > 0) {
-      return Math.trunc(limit);
-    }
-  }
-  return null;
+  const names = ['max_completion_tokens', 'max_tokens', 'max_output_tokens'];
+  return outputLimit(
+    names.map((name) => fields.numberAt(fields.lastPlain(name))).find((limit) => limit !== null) ?? null,
+  );
 }
 
 function count(fields: BodyFields, names: readonly string[], kind: number): number {

@@ -29,7 +29,7 @@ const ndjson: Family = {
   ending(remains) {
     const line = lastLineJson(remains);
     if (line === null) {
-      return nativeErrorHead(remains) ?? (metricsAtEnd(remains.tail) === null ? MISSING : COMPLETE);
+      return longNativeError(remains) ?? (metricsAtEnd(remains.tail) === null ? MISSING : COMPLETE);
     }
     return nativeError(line) ?? (line.done === true ? COMPLETE : MISSING);
   },
@@ -44,7 +44,7 @@ const progress: Family = {
   ending(remains) {
     const line = lastLineJson(remains);
     if (line === null) {
-      return nativeErrorHead(remains) ?? MISSING;
+      return longNativeError(remains) ?? MISSING;
     }
     return nativeError(line) ?? (line.status === 'success' ? COMPLETE : MISSING);
   },
@@ -61,7 +61,8 @@ const openai: Family = {
     if (/^data:\s*\[DONE\]$/.test(line)) {
       return COMPLETE;
     }
-    return /^data:\s*\{\s*"error"\s*:/.test(line) ? compatibleError(lastLineJson(remains), line) : MISSING;
+    const isError = /^data:\s*\{\s*"error"\s*:/.test(line) && /\}\s*$/.test(remains.tail);
+    return isError ? compatibleError(lastLineJson(remains), line) : MISSING;
   },
   usage: (remains) => statedUsage(remains.tail),
   framesOf: (newlines, ending) => Math.max(0, Math.floor(newlines / 2) - (ending === 'complete' ? 2 : 0)),
@@ -125,11 +126,12 @@ export const families = { ndjson, progress, openai, anthropic, responses, json, 
 /** The last line that is not blank as JSON, when the window holds it whole. An SSE line is taken without its `data:`. */
 function lastLineJson(remains: Remains): Json | null {
   const text = remains.tail.trimEnd();
-  const start = text.lastIndexOf('\n') + 1;
-  if (start === 0 && !remains.isWhole) {
-    return null;
-  }
-  return parsed(text.slice(start).replace(/^data:/, ''));
+  return isLong(remains) ? null : parsed(text.slice(text.lastIndexOf('\n') + 1).replace(/^data:/, ''));
+}
+
+/** Whether the last line that is not blank is longer than the window. */
+function isLong({ tail, isWhole }: Remains): boolean {
+  return !isWhole && !tail.trimEnd().includes('\n');
 }
 
 function parsed(text: string): Json | null {
@@ -145,9 +147,10 @@ function nativeError(line: Json): Ending | null {
   return line.error === undefined ? null : { ending: 'error', errorText: errorText(line.error) };
 }
 
-/** For a line too long for the window: an error is told by its first member. */
-function nativeErrorHead(remains: Remains): Ending | null {
-  return /^\s*\{\s*"error"\s*:/.test(remains.lineHead) ? { ending: 'error', errorText: remains.lineHead } : null;
+/** For a line too long for the window: an error is told by its first member, and closed at its end. */
+function longNativeError(remains: Remains): Ending | null {
+  const isError = isLong(remains) && /^\s*\{\s*"error"\s*:/.test(remains.lineHead) && /\}\s*$/.test(remains.tail);
+  return isError ? { ending: 'error', errorText: remains.lineHead } : null;
 }
 
 function compatibleError(value: Json | null, head: string): Ending {
@@ -177,6 +180,9 @@ function typedEnding(remains: Remains, complete: RegExp, failed: RegExp): Ending
 }
 
 function typeIn(remains: Remains): string | undefined {
+  if (!isLong(remains) || !/\}\s*$/.test(remains.tail)) {
+    return undefined;
+  }
   const first = /^data:\s*\{\s*"type"\s*:\s*"([\w.]+)"/.exec(remains.lineHead);
   return (first ?? /"type"\s*:\s*"([\w.]+)"\s*\}\s*$/.exec(remains.tail))?.[1];
 }

@@ -1,5 +1,5 @@
 /** Ollama's own API: NDJSON streams, `{"error":"…"}`, and the routes that manage models. */
-import { type BodyFields, type FieldNames, fieldNames, readFields } from './body-fields.ts';
+import { type BodyFields, type FieldNames, fieldNames, type Occurrence, readFields } from './body-fields.ts';
 import type { Dialect, ReadContext, Reading, Route } from './dialect.ts';
 import { inBandError, renderGatewayError } from './error-bodies.ts';
 import { eachMember, kindAt, valueEnd } from './json-outline.ts';
@@ -62,7 +62,7 @@ const readers: Readonly<Record<string, { readonly names: FieldNames; readonly re
     read: readChat,
   },
   embed: { names: fieldNames({ plain: 'model keep_alive options', prompt: 'input' }), read: readEmbed },
-  embeddings: { names: fieldNames({ plain: 'model keep_alive options', prompt: 'prompt' }), read: readEmbed },
+  embeddings: { names: fieldNames({ plain: 'model keep_alive options', prompt: 'prompt' }), read: readEmbeddings },
   show: { names: fieldNames({ plain: 'model name' }), read: readManaged },
   pull: { names: fieldNames({ plain: 'model name stream' }), read: readManaged },
   push: { names: fieldNames({ plain: 'model name stream' }), read: readManaged },
@@ -91,12 +91,9 @@ function readGenerate(fields: BodyFields, context: ReadContext): Reading {
   for (const name of ['template', 'system', 'suffix', 'images']) {
     trail.take(fields.last(name));
   }
-  const prompt = fields.lastPlain('prompt');
-  const isEmpty = prompt === null || prompt.end - prompt.start === '""'.length;
-  if (!isEmpty) {
-    trail.takeLong(prompt);
-  }
-  return { ...commonReading(fields, context, trail), task: isEmpty ? emptyTask(fields) : 'generate' };
+  const prompt = fields.lastText('prompt');
+  trail.takeLong(prompt);
+  return { ...commonReading(fields, context, trail), task: isEmpty(fields, prompt) ? emptyTask(fields) : 'generate' };
 }
 
 function readChat(fields: BodyFields, context: ReadContext): Reading {
@@ -104,16 +101,32 @@ function readChat(fields: BodyFields, context: ReadContext): Reading {
   const messages = fields.last('messages');
   trail.takeRaw(fields.last('tools'));
   trail.take(messages);
-  const isEmpty = messages === null || messages.pieces?.length === 0;
-  return { ...commonReading(fields, context, trail), task: isEmpty ? emptyTask(fields) : 'chat' };
+  return { ...commonReading(fields, context, trail), task: isEmptyList(messages) ? emptyTask(fields) : 'chat' };
 }
 
-/** Both embedding endpoints; without anything to embed they load the model. */
 function readEmbed(fields: BodyFields, context: ReadContext): Reading {
+  return readEmbedded(fields.last('input'), fields, context);
+}
+
+function readEmbeddings(fields: BodyFields, context: ReadContext): Reading {
+  return readEmbedded(fields.lastText('prompt'), fields, context);
+}
+
+/** With nothing to embed the model is loaded. */
+function readEmbedded(input: Occurrence | null, fields: BodyFields, context: ReadContext): Reading {
   const trail = new PromptTrail(fields);
-  trail.take(fields.last('input') ?? fields.last('prompt'));
-  const task = trail.promptTokens === 0 ? 'load' : 'embed';
+  trail.take(input);
+  const task = isEmpty(fields, input) ? 'load' : 'embed';
   return { ...commonReading(fields, context, trail), stream: false, prefix: [], task };
+}
+
+/** Nothing, an empty text or an empty list. */
+function isEmpty(fields: BodyFields, prompt: Occurrence | null): boolean {
+  return prompt === null || isEmptyList(prompt) || fields.body.startsWith('""', prompt.start);
+}
+
+function isEmptyList(list: Occurrence | null): boolean {
+  return list === null || list.pieces?.length === 0;
 }
 
 function commonReading(fields: BodyFields, context: ReadContext, trail: PromptTrail): Reading {

@@ -6,7 +6,7 @@ import { eachMember, foldedKey, kindAt, type Span, valueEnd } from './json-outli
 import { createMeter } from './meter.ts';
 import { multipartField } from './multipart.ts';
 import { PromptTrail } from './prompt-trail.ts';
-import { blankReading, compatibleModel, modelOf } from './reading.ts';
+import { blankReading, compatibleModel, modelOf, outputLimit } from './reading.ts';
 import { sessionOf } from './session-key.ts';
 
 /** What Go's decoder says of an empty body; on /v1 Ollama passes it on as it is. */
@@ -55,7 +55,7 @@ function readInference(route: Route, fields: BodyFields, context: ReadContext): 
     stream: !isEmbedding && (fields.flagAt(fields.lastPlain('stream')) ?? false),
     task: isEmbedding ? 'embed' : (TASKS[route.endpoint] ?? 'generate'),
     promptTokens: trail.promptTokens,
-    maxOutputTokens: outputLimit(fields),
+    maxOutputTokens: outputLimit(statedLimit(fields)),
     session: sessionOf(context, fields.text('prompt_cache_key')),
     prefix: isEmbedding ? [] : trail.marks(context.hash),
     wantsUsage: wantsUsage(fields),
@@ -81,9 +81,8 @@ function takeInput(endpoint: string, fields: BodyFields): PromptTrail {
   return trail;
 }
 
-function outputLimit(fields: BodyFields): number | null {
-  const limit = fields.numberAt(fields.last('max_completion_tokens')) ?? fields.numberAt(fields.last('max_tokens'));
-  return limit !== null && limit > 0 ? Math.trunc(limit) : null;
+function statedLimit(fields: BodyFields): number | null {
+  return fields.numberAt(fields.last('max_completion_tokens')) ?? fields.numberAt(fields.last('max_tokens'));
 }
 
 /** `stream_options.include_usage`: a pointer to a struct, so that later occurrences add to earlier ones. */

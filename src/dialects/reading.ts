@@ -46,3 +46,9 @@ export function compatibleModel(fields: BodyFields): string | null {
   }
   return decoded;
 }
+
+/** A limit on output as a whole number of tokens; null when there is none. */
+export function outputLimit(number: number | null): number | null {
+  const whole = Math.trunc(number ?? 0);
+  return whole > 0 ? whole : null;
+}

@@ -4,7 +4,7 @@ import type { Dialect, ReadContext, Reading, Route } from './dialect.ts';
 import { inBandError, renderGatewayError } from './error-bodies.ts';
 import { createMeter } from './meter.ts';
 import { PromptTrail } from './prompt-trail.ts';
-import { blankReading, compatibleModel, modelOf } from './reading.ts';
+import { blankReading, compatibleModel, modelOf, outputLimit } from './reading.ts';
 import { sessionOf } from './session-key.ts';
 
 const EMPTY_TEXT = 'EOF';
@@ -29,14 +29,13 @@ export const responses: Dialect = {
 
 function readResponses(fields: BodyFields, context: ReadContext): Reading {
   const trail = takeConversation(fields);
-  const limit = fields.numberAt(fields.last('max_output_tokens'));
   return {
     ...blankReading,
     ...modelOf(compatibleModel(fields)),
     stream: fields.flagAt(fields.last('stream')) ?? false,
     task: 'chat',
     promptTokens: trail.promptTokens,
-    maxOutputTokens: limit !== null && limit > 0 ? Math.trunc(limit) : null,
+    maxOutputTokens: outputLimit(fields.numberAt(fields.last('max_output_tokens'))),
     session: sessionOf(context, fields.text('prompt_cache_key')),
     prefix: trail.marks(context.hash),
     ambiguous: fields.isAmbiguous,

@@ -3,6 +3,7 @@
  */
 import type { BodyFields } from './body-fields.ts';
 import { decodeString, eachMember, kindAt, type Span, valueEnd } from './json-outline.ts';
+import { outputLimit } from './reading.ts';
 
 const RUNNER_OPTIONS: ReadonlySet<string> = new Set([
   'num_ctx',
@@ -46,7 +47,7 @@ export function statedOptions(fields: BodyFields): StatedOptions {
   const stated = [...values].map(([name, value]) => `${name}=${value}`).filter((text) => !NO_STATEMENT.has(text));
   return {
     runner: stated.toSorted().join(','),
-    maxOutputTokens: typeof limit === 'number' && limit > 0 ? limit : null,
+    maxOutputTokens: outputLimit(typeof limit === 'number' ? limit : null),
     contextLength: typeof contextLength === 'number' ? contextLength : null,
   };
 }
