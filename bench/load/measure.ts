@@ -6,6 +6,8 @@ import type { Generator } from './processes.ts';
 
 /** How long a process gets to settle before its memory is read. */
 const SETTLE_MS = 2_000;
+/** How long warming may take; far more than the slowest proxy on a busy machine needs. */
+const WARM_MS = 60_000;
 
 /** Something under load: a proxy, or the backend itself when nothing is between. */
 export interface Target {
@@ -70,15 +72,23 @@ export async function visit(target: Target, load: Omit<Load, 'port'>, pace: Pace
   };
 }
 
-/** Sends small requests until `requests` of them are answered, so that compilers have seen the hot path. */
-export async function warm(target: Target, requests: number, generator: Generator): Promise<Record<string, number>> {
+/**
+ * Sends small requests until `requests` of them are answered, so that compilers have seen the hot path. Throws when the
+ * target answers wrongly, or not at all.
+ */
+export async function warm(target: Target, requests: number, generator: Generator): Promise<void> {
   const load = { port: target.port, model: 'small', connections: 16, spreadMs: 0 } as const;
-  let counts = await generator.order({ do: 'start', load });
-  while (counts.answers < requests && Object.keys(counts.errors).length === 0) {
+  const deadline = performance.now() + WARM_MS;
+  let { answers, errors } = await generator.order({ do: 'start', load });
+  while (answers < requests && Object.keys(errors).length === 0) {
+    if (performance.now() > deadline) throw new Error(`${target.name} gave ${answers} answers in ${WARM_MS / 1000} s`);
     await delay(100);
-    counts = await generator.order({ do: 'mark' });
+    ({ answers, errors } = await generator.order({ do: 'mark' }));
   }
-  return (await generator.order({ do: 'stop' })).errors;
+  ({ errors } = await generator.order({ do: 'stop' }));
+  if (Object.keys(errors).length > 0) {
+    throw new Error(`${target.name} failed while it was warmed: ${JSON.stringify(errors)}`);
+  }
 }
 
 /** Resident bytes a process has more with `streams` open, nearly idle streams than `before`; null where unknown. */

@@ -30,6 +30,7 @@ export interface RunningProxy {
 }
 
 const READY_MS = 20_000;
+const ANSWER_MS = 2_000;
 const POLL_MS = 50;
 
 /** A port nobody listens on at the moment, for programs that cannot be given port 0. */
@@ -63,7 +64,7 @@ export function versionFrom(command: string, flag: string): string | null {
 
 async function answers(port: number, path: string): Promise<boolean> {
   try {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`);
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(ANSWER_MS) });
     await response.arrayBuffer();
     return response.status === 200;
   } catch {
