@@ -7,6 +7,7 @@ import { createCatalogue, type Catalogue } from './core/catalogue.ts';
 import type { Emit, Event } from './core/events.ts';
 import { createFleet, type BackendView, type Fleet } from './core/fleet.ts';
 import { createPolicy } from './core/policies/choice.ts';
+import { createQuarantine } from './core/quarantine.ts';
 import { createRetry } from './core/retry.ts';
 import { createRoster, type Roster } from './core/roster.ts';
 import { createScheduler, type Scheduler } from './core/scheduler.ts';
@@ -18,6 +19,7 @@ import { createLists } from './http/lists.ts';
 import { probeRoutes } from './http/probes.ts';
 import { createAdminListener, createPublicListener, type Listener, type Serve } from './http/server.ts';
 import { createStop } from './http/stop.ts';
+import { timeoutsFor } from './http/timeouts.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
 import type { System } from './system.ts';
@@ -143,7 +145,7 @@ function apply(config: Config, before: Config, { backends, fleet, log, scheduler
 }
 
 /** Sections of which a change is not seen until the next start. */
-const fixedSections = ['admin', 'metrics', 'slowClients', 'shutdown', 'simulate'] as const;
+const fixedSections = ['admin', 'metrics', 'quarantine', 'slowClients', 'shutdown', 'simulate'] as const;
 
 function differ(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) !== JSON.stringify(b);
@@ -248,9 +250,11 @@ function operations({ context, fleet }: Rooms, roster: Roster): Omit<AdminDepend
 }
 
 /** The journey's dependencies under a configuration; a request keeps those it started with. */
-function createTravel({ backends, emit, scheduler, system }: Rooms): (config: Config) => JourneyDependencies {
+function createTravel(rooms: Rooms): (config: Config) => JourneyDependencies {
+  const { backends, emit, scheduler, system } = rooms;
   const { clock, rng } = system;
   const hash = keyedHash();
+  const quarantine = createQuarantine(rooms.config.quarantine);
   let last: { readonly config: Config; readonly travel: JourneyDependencies } | null = null;
   return (config) => {
     if (last?.config === config) return last.travel;
@@ -263,7 +267,9 @@ function createTravel({ backends, emit, scheduler, system }: Rooms): (config: Co
       emit,
       hash,
       limits: { size: config.listen.bodyLimit, timeout: config.listen.bodyTimeout, minimumRate: 1024 },
-      timeouts: config.timeouts,
+      timeouts: timeoutsFor(config.timeouts),
+      quarantine,
+      wallNow: system.wallNow,
     };
     last = { config, travel };
     return travel;

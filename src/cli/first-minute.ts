@@ -4,7 +4,7 @@
  */
 import type { Config } from '../config/schema.ts';
 import { completeUrl } from '../config/backend-spec.ts';
-import { backendSpecs, type BackendOptions, type BackendSpec } from '../core/backend.ts';
+import { backendSpecs, withDefaults, type BackendOptions, type BackendSpec } from '../core/backend.ts';
 import type { BackendId } from '../core/types.ts';
 import type { SimulatedOllama } from '../simulator/server.ts';
 import type { System } from '../system.ts';
@@ -34,7 +34,7 @@ export async function begin(config: Config, sources: BeginningSources): Promise<
     return assemble(configured, config.simulate, sources.system, null);
   const local = await findLocal(config, sources);
   if (local !== null) {
-    const found: BackendOptions = { name: 'local', url: local, weight: 1, slots: 'auto' };
+    const found: BackendOptions = withDefaults({ name: 'local', url: local });
     return assemble([found], config.simulate, sources.system, `Nothing is configured: adopted the Ollama at ${local}.`);
   }
   const note = 'Nothing is configured and no local Ollama answers: these are SIMULATED, their text is made up.';
@@ -73,7 +73,7 @@ async function assemble(
       system,
     );
     running.push(ollama);
-    options.push({ name, url: ollama.url, weight: 1, slots });
+    options.push(withDefaults({ name, url: ollama.url, slots }));
   }
   return {
     specs: backendSpecs(options),

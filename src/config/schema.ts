@@ -5,10 +5,11 @@ import { ProberOptions } from '../backends/prober.ts';
 import { BackendOptions } from '../core/backend.ts';
 import { HealthOptions } from '../core/health.ts';
 import { PolicyOptions } from '../core/policies/choice.ts';
+import { QuarantineOptions } from '../core/quarantine.ts';
 import { RetryOptions } from '../core/retry.ts';
 import { SchedulerOptions } from '../core/scheduler.ts';
 import { SlowClientOptions } from '../http/exchange.ts';
-import { TimeoutOptions } from '../http/journey.ts';
+import { TimeoutOptions } from '../http/timeouts.ts';
 import { LogOptions } from '../observe/log.ts';
 import { MetricsOptions } from '../observe/metrics.ts';
 import { AdminOptions, ListenOptions, ShutdownOptions, SimulateOptions } from './sections.ts';
@@ -40,6 +41,7 @@ export const ConfigSchema = Type.Object(
     timeouts: TimeoutOptions,
     slowClients: SlowClientOptions,
     retry: RetryOptions,
+    quarantine: QuarantineOptions,
     health: HealthOptions,
     probes: ProberOptions,
     breaker: BreakerOptions,

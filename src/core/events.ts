@@ -48,6 +48,13 @@ export type Event =
     }
   | { readonly kind: 'digest-skew'; readonly model: ModelName; readonly digests: readonly string[] }
   | { readonly kind: 'config-reloaded'; readonly ok: boolean; readonly message: string }
+  /** A request has broken so many backends that it is refused for a while. */
+  | {
+      readonly kind: 'quarantined';
+      readonly requestId: string;
+      readonly model: ModelName | null;
+      readonly failure: string;
+    }
   /** One of our own assertions failed; the request failed, the process goes on. */
   | { readonly kind: 'bug'; readonly message: string; readonly stack: string | undefined };
 

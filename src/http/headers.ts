@@ -88,6 +88,15 @@ export function hasUnreadBody(request: IncomingMessage): boolean {
   return encoding !== undefined || (length !== undefined && length !== '0');
 }
 
+/** What a flat list of header fields asks for in `Retry-After`, seconds or a date; null when it asks for nothing readable. */
+export function retryAfterMs(fields: readonly string[], wallNow: number): number | null {
+  const at = fields.indexOf('Retry-After');
+  const value = at === -1 ? '' : fields[at + 1]!.trim();
+  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? null : Math.max(0, date - wallNow);
+}
+
 /** The caller's request id when it is sane (1–128 visible ASCII characters), else null. */
 export function saneRequestId(value: string | string[] | undefined): string | null {
   return typeof value === 'string' && /^[\x21-\x7e]{1,128}$/.test(value) ? value : null;

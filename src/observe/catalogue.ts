@@ -210,6 +210,12 @@ export const told = {
     help: 'Times a model was found to have different contents on different backends.',
     labels: ['model'],
   },
+  quarantined: {
+    name: 'llamero_quarantined_total',
+    type: 'counter',
+    help: 'Requests that broke so many backends that the same request is refused for a while.',
+    labels: ['model'],
+  },
   bugs: {
     name: 'llamero_bugs_total',
     type: 'counter',

@@ -54,6 +54,12 @@ const writers: { readonly [Kind in Event['kind']]: Writer<OfKind<Event, Kind>> |
     const short = digests.map((digest) => plain(digest).slice(0, 12)).join(' ');
     return line('warn', 'model differs between backends', { model: plain(model), digests: short });
   },
+  quarantined: ({ requestId, model, failure }) =>
+    line('warn', 'request quarantined: it broke one backend after the other', {
+      request_id: plain(requestId),
+      ...(model === null ? {} : { model: plain(model) }),
+      failure: plain(failure),
+    }),
   'config-reloaded': ({ ok, message }) => {
     const reason = plain(message, 2000);
     return ok

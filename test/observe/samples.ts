@@ -67,6 +67,7 @@ export const events: { readonly [Kind in Event['kind']]: OfKind<Event, Kind> } =
   'model-loaded': { kind: 'model-loaded', backend: 'gpu1', model: 'llama3.2:3b', reason: 'seen in memory' },
   'model-unloaded': { kind: 'model-unloaded', backend: 'gpu1', model: 'llama3.2:3b', reason: 'no longer in memory' },
   'digest-skew': { kind: 'digest-skew', model: 'llama3.2:3b', digests: ['a'.repeat(64), 'b'.repeat(64)] },
+  quarantined: { kind: 'quarantined', requestId: 'r', model: 'llama3.2:3b', failure: 'backend-reset' },
   'config-reloaded': { kind: 'config-reloaded', ok: false, message: 'llamero.yaml:3:5 expected a number' },
   bug: { kind: 'bug', message: 'a lease is released once', stack: 'AssertionError: …' },
 };

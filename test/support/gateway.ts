@@ -2,7 +2,7 @@
 import type { TestContext } from 'node:test';
 import { createApp, type App } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { backendSpecs } from '../../src/core/backend.ts';
+import { backendSpecs, withDefaults } from '../../src/core/backend.ts';
 import { realSystem, type System } from '../../src/system.ts';
 
 export interface Gateway {
@@ -59,7 +59,7 @@ export async function startGateway(
   const config = await read(backends, options.config ?? '');
   const reload = async () => ({ ok: false, messages: ['nothing to read again in a test'] });
   const readBackend = async ({ name, url }: Readonly<Record<string, unknown>>) =>
-    backendSpecs([{ name: String(name), url: String(url), weight: 1, slots: 'auto' as const }])[0]!;
+    backendSpecs([withDefaults({ name: String(name), url: String(url) })])[0]!;
   const log: Record<string, unknown>[] = [];
   const listeners = new Set<(line: Record<string, unknown>) => void>();
   const logTo = {

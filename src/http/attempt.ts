@@ -1,0 +1,171 @@
+/** One attempt at one backend: asks, relays, releases the lease with what it showed, and says whether there is more to try. */
+import type { BackendClient } from '../backends/client.ts';
+import type { BackendFailure } from '../backends/failure.ts';
+import { GatewayError } from '../core/errors.ts';
+import type { Emit } from '../core/events.ts';
+import type { Quarantine } from '../core/quarantine.ts';
+import { failureOutcome, type AttemptFailure } from '../core/retry.ts';
+import type { Lease } from '../core/scheduler.ts';
+import type { BackendId, Clock, Job, Millis } from '../core/types.ts';
+import type { Dialect, Reading, Route } from '../dialects/dialect.ts';
+import { classify } from '../dialects/failures.ts';
+import type { Account } from './account.ts';
+import { answerError } from './errors.ts';
+import type { Exchange } from './exchange.ts';
+import { ownHeaders, requestHeaders, retryAfterMs } from './headers.ts';
+import { Relay, type AttemptResult, type HeldAnswer } from './relay.ts';
+import type { TimeoutsFor } from './timeouts.ts';
+
+/** What one request carries through its journey. */
+export interface Traveller {
+  readonly exchange: Exchange;
+  readonly route: Route;
+  readonly dialect: Dialect;
+  readonly account: Account;
+  readonly body: Buffer;
+  readonly reading: Reading;
+  readonly job: Job;
+  /** The request's identity for the quarantine; made when it is first asked for. */
+  readonly fingerprint: () => string;
+}
+
+export interface AttemptDependencies {
+  readonly client: (id: BackendId) => BackendClient;
+  readonly verdict: (id: BackendId, ok: boolean) => void;
+  readonly quarantine: Quarantine;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly timeouts: TimeoutsFor;
+  /** Epoch milliseconds, to read dates in `Retry-After`. */
+  readonly wallNow: () => number;
+}
+
+/** An attempt that failed before anything was sent, and what the client gets when nothing else is tried. */
+export interface FailedAttempt {
+  readonly failure: AttemptFailure;
+  readonly retryAfterMs: Millis | null;
+  readonly answer: () => void;
+}
+
+/** Null when the client has its answer. Throws GatewayError('shutting-down') when the gateway stopped first. */
+export async function attempt(
+  traveller: Traveller,
+  lease: Lease,
+  dependencies: AttemptDependencies,
+): Promise<FailedAttempt | null> {
+  const result = await ask(traveller, lease, dependencies);
+  switch (result.kind) {
+    case 'over': {
+      const { outcome } = result;
+      if (outcome.kind === 'failed') {
+        judge(outcome.failure, outcome.against === 'backend', lease, { traveller, dependencies });
+      } else if (outcome.kind === 'done' && dependencies.quarantine.size > 0) {
+        dependencies.quarantine.answered(traveller.fingerprint());
+      }
+      lease.release(outcome);
+      return null;
+    }
+    case 'stopped':
+      lease.release({ kind: 'neutral', reason: 'shutting-down' });
+      throw new GatewayError('shutting-down', 'the gateway is stopping');
+    case 'failed':
+      return concludeFailure(result.failure, lease, traveller, dependencies);
+    case 'answered-error':
+      return concludeErrorAnswer(result.answer, lease, traveller, dependencies);
+  }
+}
+
+function ask(traveller: Traveller, lease: Lease, dependencies: AttemptDependencies): Promise<AttemptResult> {
+  const { account, body, dialect, exchange, job, reading, route } = traveller;
+  const { client, clock, emit, timeouts, verdict } = dependencies;
+  account.attempts += 1;
+  account.backend = lease.backend;
+  account.reason = lease.reason;
+  account.warm = lease.warm;
+  account.phase = 'waiting';
+  account.overheadMs ??= clock.now() - account.receivedAt - account.queueMs;
+  const firstByte = (ms: Millis) => {
+    lease.firstByte(ms);
+    verdict(lease.backend, true);
+    // The first byte of a whole answer is its last token, not its first.
+    if (!reading.stream) return;
+    const { backend, warm } = lease;
+    emit({ kind: 'first-token', route: route.path, model: job.model, backend, ms: account.firstByteMs ?? ms, warm });
+  };
+  const relay = new Relay({ exchange, dialect, route, reading, lease, account, clock, firstByte });
+  const headers = requestHeaders(exchange.headers, account.requestId);
+  const call = client(lease.backend).send(
+    { method: 'POST', path: route.path, headers, body, repeatable: true, timeouts: timeouts(job.model, lease.warm) },
+    relay,
+  );
+  relay.follow(call);
+  return relay.result;
+}
+
+function concludeFailure(
+  failure: BackendFailure,
+  lease: Lease,
+  traveller: Traveller,
+  dependencies: AttemptDependencies,
+): FailedAttempt {
+  const { account, dialect, exchange } = traveller;
+  const isColdTimeout = failure.code === 'backend-first-byte-timeout' && !lease.warm;
+  const kind: AttemptFailure = isColdTimeout ? 'backend-cold-timeout' : failure.code;
+  release(kind, lease, traveller, dependencies);
+  return {
+    failure: kind,
+    retryAfterMs: null,
+    answer() {
+      const { cause, code, message } = failure;
+      answerError(exchange, dialect, new GatewayError(code, `backend ${lease.backend} ${message}`, { cause }), account);
+    },
+  };
+}
+
+function concludeErrorAnswer(
+  answer: HeldAnswer,
+  lease: Lease,
+  traveller: Traveller,
+  dependencies: AttemptDependencies,
+): FailedAttempt {
+  const failure = classify(answer.status, answer.body.toString('utf8'), traveller.dialect.name);
+  release(failure, lease, traveller, dependencies);
+  return {
+    failure,
+    retryAfterMs: retryAfterMs(answer.headers, dependencies.wallNow()),
+    answer: () => relayHeld(answer, lease, traveller),
+  };
+}
+
+function release(failure: AttemptFailure, lease: Lease, traveller: Traveller, dependencies: AttemptDependencies): void {
+  const outcome = failureOutcome(failure, false);
+  judge(failure, outcome.kind === 'failed' && outcome.against === 'backend', lease, { traveller, dependencies });
+  lease.release(outcome);
+}
+
+/** Ways to fail that a request itself may have caused. */
+const breakages: ReadonlySet<string> = new Set(['backend-reset', 'backend-lost', 'runner-failed', 'backend-error']);
+
+/** Tells the breaker, and remembers requests after which a backend was broken. */
+function judge(
+  failure: string,
+  isBackends: boolean,
+  { backend }: Lease,
+  { traveller, dependencies }: { readonly traveller: Traveller; readonly dependencies: AttemptDependencies },
+): void {
+  dependencies.verdict(backend, !isBackends);
+  if (!breakages.has(failure)) return;
+  const { clock, emit, quarantine } = dependencies;
+  if (quarantine.broke(traveller.fingerprint(), backend, clock.now())) {
+    emit({ kind: 'quarantined', requestId: traveller.account.requestId, model: traveller.job.model, failure });
+  }
+}
+
+/** A backend's error answer, unchanged. */
+function relayHeld(answer: HeldAnswer, lease: Lease, { account, exchange }: Traveller): void {
+  account.status = answer.status;
+  account.outcome = answer.status >= 500 ? 'backend-error' : 'client-error';
+  exchange.head(answer.status, [...answer.headers, ...ownHeaders(account, lease)], answer.body.length);
+  exchange.write(answer.body);
+  exchange.end();
+}
