@@ -1,7 +1,7 @@
 /** What the clients of a case want, drawn from a seed before the run, so that every policy gets the same. */
 import type { Millis, PrefixMark, Rng } from '../../src/core/types.ts';
 import { seededRng } from '../../src/simulator/luck.ts';
-import { createPrefixCache } from '../../src/simulator/prefix-cache.ts';
+import { createPrefixCache } from '../../src/core/prefix-cache.ts';
 import type { RunnerOptions } from '../../src/simulator/scheduler-types.ts';
 import type { Case } from './cases.ts';
 import { exponential, geometric, zipf } from './luck.ts';

@@ -1,6 +1,6 @@
 /** A backend as the operator wrote it down (`BackendOptions`) and as the fleet holds it (`BackendSpec`). */
 import { Type, type Static } from 'typebox';
-import { Secret } from './options.ts';
+import { Secret, Size } from './options.ts';
 import { canonicalModelName } from './model-name.ts';
 import type { BackendId, ModelName } from './types.ts';
 
@@ -36,6 +36,40 @@ export const BackendOptions = Type.Object(
         `the models it serves at once. \`auto\` is ${AUTO_SLOTS}.`,
       default: 'auto',
     }),
+    parallel: Type.Optional(
+      Type.Integer({
+        description:
+          'Requests one loaded model serves at a time: its OLLAMA_NUM_PARALLEL. Without it, it is learnt from how long ' +
+          'requests wait inside the backend. Only the policy `soonest` asks for it.',
+        minimum: 1,
+        maximum: 1000,
+      }),
+    ),
+    places: Type.Optional(
+      Type.Integer({
+        description:
+          'Models it holds in memory at once: its OLLAMA_MAX_LOADED_MODELS. Without it, it is learnt from when the backend ' +
+          'makes room. Only the policy `soonest` asks for it.',
+        minimum: 1,
+        maximum: 1000,
+      }),
+    ),
+    memory: Type.Optional(
+      Size({
+        description:
+          'Memory for models, e.g. `24GiB`. With it the policy `soonest` foresees which models fit beside each other.',
+        minimum: 1,
+      }),
+    ),
+    tier: Type.Optional(
+      Type.Integer({
+        description:
+          'Backends of tier 2 get a request only when no backend of tier 1 could take it, and so on. Without it, 1. Only ' +
+          'the policy `soonest` minds it.',
+        minimum: 1,
+        maximum: 100,
+      }),
+    ),
     models: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), {
         description:
@@ -87,6 +121,13 @@ export interface BackendSpec {
   readonly url: string;
   readonly weight: number;
   readonly slots: number | 'auto';
+  /** Requests one loaded model serves at a time, and models held at once; learnt when absent. */
+  readonly parallel?: number;
+  readonly places?: number;
+  /** Bytes for models. */
+  readonly memory?: number;
+  /** 1 when absent. */
+  readonly tier?: number;
   /** Patterns the canonical model name must match one of; null when everything is allowed. */
   readonly models: readonly string[] | null;
   readonly tls?: BackendTls;
@@ -96,6 +137,15 @@ export interface BackendSpec {
 /** File names, as configured; backends reads them. */
 export type BackendTls = NonNullable<BackendOptions['tls']>;
 export type BackendAuth = NonNullable<BackendOptions['auth']>;
+
+/** A backend of which only some fields are stated; the rest is as the schema has it. */
+export function withDefaults(stated: Partial<BackendOptions> & Pick<BackendOptions, 'url'>): BackendOptions {
+  const usual: Record<string, unknown> = {};
+  for (const [name, schema] of Object.entries(BackendOptions.properties)) {
+    if ('default' in schema) usual[name] = schema.default;
+  }
+  return { ...usual, ...stated } as BackendOptions;
+}
 
 /** Specs in the same order. Unnamed backends are named after their host and port, and numbered when two would collide. */
 export function backendSpecs(options: readonly BackendOptions[]): readonly BackendSpec[] {
@@ -112,8 +162,8 @@ export function backendSpecs(options: readonly BackendOptions[]): readonly Backe
 }
 
 /** Throughout core: how many leases the spec allows. */
-export function slotsOf(spec: BackendSpec): number {
-  return spec.slots === 'auto' ? AUTO_SLOTS : spec.slots;
+export function slotsOf(spec: BackendSpec, autoSlots: number = AUTO_SLOTS): number {
+  return spec.slots === 'auto' ? autoSlots : spec.slots;
 }
 
 /**

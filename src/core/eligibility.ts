@@ -12,10 +12,18 @@ export type Eligibility =
    */
   | { readonly kind: 'none'; readonly reason: 'unknown-model' | 'tried' | 'no-backend' | 'full' };
 
+/** A backend that may serve a job: now, or when it has a slot. */
+export interface Prospect extends Candidate {
+  /** Whether it is a candidate now. */
+  readonly free: boolean;
+}
+
 /** What one pass over the fleet finds. */
 interface Survey {
   /** May serve it now. */
   readonly free: Entry[];
+  /** Will, when a slot or a trial is free again. */
+  readonly full: Entry[];
   /** Ejected, and otherwise free. */
   readonly spare: Entry[];
   /** How many may have the model, are not tried yet, are in use (tried or not), are ejected. */
@@ -39,8 +47,24 @@ export function eligibility(
   return { kind: 'none', reason: reasonFor(found, entries.length) };
 }
 
+/** Every backend that may serve the job now or later, without those it has been tried at. */
+export function prospects(
+  entries: readonly Entry[],
+  { job, tried }: { readonly job: Job; readonly tried: readonly BackendId[] },
+  now: Millis,
+  options: HealthOptions,
+): readonly Prospect[] {
+  const found = survey(entries, job, tried, now);
+  const free = found.inUse > 0 ? found.free : found.spare;
+  const full = found.inUse > 0 ? found.full : [];
+  return [
+    ...free.map((entry) => ({ ...candidateOf(entry, job, now, options), free: true })),
+    ...full.map((entry) => ({ ...candidateOf(entry, job, now, options), free: false })),
+  ];
+}
+
 function survey(entries: readonly Entry[], job: Job, tried: readonly BackendId[], now: Millis): Survey {
-  const found: Survey = { free: [], spare: [], serving: 0, untried: 0, inUse: 0, ejected: 0 };
+  const found: Survey = { free: [], full: [], spare: [], serving: 0, untried: 0, inUse: 0, ejected: 0 };
   for (const entry of entries) {
     if (!mayServe(entry, job.model, job.only)) continue;
     found.serving += 1;
@@ -50,9 +74,15 @@ function survey(entries: readonly Entry[], job: Job, tried: readonly BackendId[]
     if (tried.includes(entry.spec.id)) continue;
     found.untried += 1;
     if (use === 'last-resort') found.ejected += 1;
-    if (use === 'no' || entry.inFlight >= entry.slots || now < entry.busyUntil) continue;
-    if (!inUse) found.spare.push(entry);
-    else if (use === 'yes' || trialFree(entry, job.model, now)) found.free.push(entry);
+    if (use === 'no') continue;
+    const hasRoom = entry.inFlight < entry.slots && now >= entry.busyUntil;
+    if (!inUse) {
+      if (hasRoom) found.spare.push(entry);
+    } else if (hasRoom && (use === 'yes' || trialFree(entry, job.model, now))) {
+      found.free.push(entry);
+    } else {
+      found.full.push(entry);
+    }
   }
   return found;
 }

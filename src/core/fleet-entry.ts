@@ -52,10 +52,10 @@ export interface Entry {
   lastError: string | null;
 }
 
-export function newEntry(spec: BackendSpec, now: Millis): Entry {
+export function newEntry(spec: BackendSpec, now: Millis, autoSlots: number): Entry {
   return {
     spec,
-    slots: slotsOf(spec),
+    slots: slotsOf(spec, autoSlots),
     filter: spec.models === null ? null : modelFilter(spec.models),
     allowed: new Map(),
     removed: false,
@@ -81,9 +81,9 @@ export function newEntry(spec: BackendSpec, now: Millis): Entry {
 }
 
 /** The configuration changed, the machine did not: everything learnt stays. */
-export function respecify(entry: Entry, spec: BackendSpec): void {
+export function respecify(entry: Entry, spec: BackendSpec, autoSlots: number): void {
   entry.spec = spec;
-  entry.slots = slotsOf(spec);
+  entry.slots = slotsOf(spec, autoSlots);
   entry.filter = spec.models === null ? null : modelFilter(spec.models);
   entry.allowed.clear();
 }

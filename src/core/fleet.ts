@@ -3,9 +3,9 @@
  * report observations; leases report outcomes; `conclude` alone says whether a backend may be used.
  */
 import assert from 'node:assert/strict';
-import type { BackendSpec } from './backend.ts';
+import { AUTO_SLOTS, type BackendSpec } from './backend.ts';
 import type { BackendState, BreakerState, Emit } from './events.ts';
-import { eligibility, type Eligibility } from './eligibility.ts';
+import { eligibility, prospects, type Eligibility, type Prospect } from './eligibility.ts';
 import { conclude, isWarm, mayServe, newEntry, respecify, useFor, type Credit, type Entry } from './fleet-entry.ts';
 import {
   connectionRefused,
@@ -65,6 +65,8 @@ export interface Fleet {
   /** Ignored for ids that are not, or no longer, configured: reports may arrive late. */
   observe(id: BackendId, observation: Observation): void;
   eligible(job: Job, tried: readonly BackendId[]): Eligibility;
+  /** As `eligible`, with those that are only full at the moment. Empty when nobody will serve it. */
+  prospects(job: Job, tried: readonly BackendId[]): readonly Prospect[];
   /** Takes a slot. The backend must be one that `eligible` has just named. */
   take(id: BackendId, job: Job): Hold;
   /** The first byte of the answer came: enough to end a trial well. */
@@ -75,8 +77,10 @@ export interface Fleet {
   capacityFor(job: Job): number;
   /** Calls back after every change that may let a waiting job go or make it hopeless. Returns the way to stop. */
   subscribe(listener: () => void): () => void;
-  /** Count up whenever a list made of the inventories, or of what is in memory, may have changed. */
-  readonly revision: { readonly inventory: number; readonly residents: number };
+  /** Count up whenever a list made of the inventories, or of what is in memory, may have changed; and who may be used. */
+  readonly revision: { readonly inventory: number; readonly residents: number; readonly use: number };
+  /** How many leases backends may hold whose slots are `auto`: Infinity when the planner keeps count itself. */
+  setAutoSlots(slots: number): void;
   /** From the next evidence on; what was concluded stays. */
   setOptions(options: HealthOptions): void;
   /** Cancels its timers. */
@@ -104,11 +108,12 @@ export function createFleet(dependencies: FleetDependencies, options: HealthOpti
 }
 
 class Table implements Fleet {
-  readonly revision = { inventory: 0, residents: 0 };
+  readonly revision = { inventory: 0, residents: 0, use: 0 };
   readonly #clock: Clock;
   readonly #rng: Rng;
   readonly #emit: Emit;
   #options: HealthOptions;
+  #autoSlots = AUTO_SLOTS;
   /** In the configured order. */
   #entries: readonly Entry[] = [];
   /** Removed, with leases that have not ended. */
@@ -128,11 +133,11 @@ class Table implements Fleet {
     const before = new Map(this.#entries.map((entry) => [entry.spec.id, entry]));
     this.#entries = specs.map((spec) => {
       const known = before.get(spec.id) ?? this.#returning(spec);
-      if (known === undefined || known.spec.url !== spec.url) return newEntry(spec, this.#clock.now());
+      if (known === undefined || known.spec.url !== spec.url) return newEntry(spec, this.#clock.now(), this.#autoSlots);
       before.delete(spec.id);
       this.#leaving.delete(known);
       known.removed = false;
-      respecify(known, spec);
+      respecify(known, spec, this.#autoSlots);
       return known;
     });
     for (const gone of before.values()) {
@@ -143,6 +148,7 @@ class Table implements Fleet {
     for (const entry of this.#entries) this.#settle(entry);
     this.revision.inventory += 1;
     this.revision.residents += 1;
+    this.revision.use += 1;
     this.#changed();
   }
 
@@ -176,6 +182,16 @@ class Table implements Fleet {
 
   eligible(job: Job, tried: readonly BackendId[]): Eligibility {
     return eligibility(this.#entries, { job, tried }, this.#clock.now(), this.#options);
+  }
+
+  prospects(job: Job, tried: readonly BackendId[]): readonly Prospect[] {
+    return prospects(this.#entries, { job, tried }, this.#clock.now(), this.#options);
+  }
+
+  setAutoSlots(slots: number): void {
+    this.#autoSlots = slots;
+    for (const entry of this.#entries) respecify(entry, entry.spec, slots);
+    this.#changed();
   }
 
   take(id: BackendId, job: Job): Hold {
@@ -262,8 +278,9 @@ class Table implements Fleet {
     const now = this.#clock.now();
     entry.credit.trust = trustAt(entry.credit.trust, now);
     for (const credit of entry.models.values()) credit.trust = trustAt(credit.trust, now);
-    const from = entry.state;
+    const { state: from, use } = entry;
     Object.assign(entry, conclude(entry));
+    if (entry.use !== use) this.revision.use += 1;
     const { state: to, reason } = entry;
     if (to !== from) {
       this.revision.inventory += 1;
@@ -275,6 +292,7 @@ class Table implements Fleet {
     const wakeAt = entry.removed ? null : nextChange(entry, now);
     if (wakeAt !== null) {
       const wake = (): void => {
+        this.revision.use += 1;
         this.#settle(entry);
         this.#changed();
       };
@@ -305,6 +323,7 @@ class Table implements Fleet {
 
   #failed({ entry, model, onTrial }: HeldSlot, outcome: Outcome & { kind: 'failed' }): void {
     entry.lastError = outcome.failure;
+    this.revision.use += 1;
     const evidence: Evidence = { verdict: 'failure', onTrial, reason: outcome.failure };
     if (outcome.against === 'model' && model !== null) {
       this.#judge(this.#modelCredit(entry, model), evidence);

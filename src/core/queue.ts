@@ -18,7 +18,7 @@ export interface Waiter {
 }
 
 /**
- * Jobs of one model and one set of allowed backends, in order of service. Never empty. While it is walked, the waiter just
+ * Jobs of one runner (model and options) and one set of allowed backends, in order of service. Never empty. While it is walked, the waiter just
  * given out may be removed, and no other.
  */
 export interface Lane<W extends Waiter = Waiter> extends Iterable<W> {
@@ -30,12 +30,16 @@ export interface Lane<W extends Waiter = Waiter> extends Iterable<W> {
 export interface WaitingJobs<W extends Waiter = Waiter> {
   readonly size: number;
   readonly lanes: Iterable<Lane<W>>;
+  /** Those of one runner. */
+  lanesOf(model: ModelName | null, runnerOptions: string): Iterable<Lane<W>>;
   /** Whether `a` is served before `b` when both could go. */
   precedes(a: W, b: W): boolean;
 }
 
 export class Queue<W extends Waiter> implements WaitingJobs<W> {
   readonly #lanes = new Map<string, Row<W>>();
+  /** The same by runner. */
+  readonly #byRunner = new Map<string, Set<Row<W>>>();
   readonly #places = new Map<W, Place<W>>();
   readonly #deadlines = new Deadlines<W>();
   #arrivals = 0;
@@ -48,6 +52,10 @@ export class Queue<W extends Waiter> implements WaitingJobs<W> {
     return this.#lanes.values();
   }
 
+  lanesOf(model: ModelName | null, runnerOptions: string): Iterable<Lane<W>> {
+    return this.#byRunner.get(runnerOf(model, runnerOptions)) ?? [];
+  }
+
   /** The waiter that gives up first. */
   get firstToExpire(): W | undefined {
     return this.#deadlines.first;
@@ -57,8 +65,11 @@ export class Queue<W extends Waiter> implements WaitingJobs<W> {
     const key = laneOf(waiter);
     let row = this.#lanes.get(key);
     if (row === undefined) {
-      row = new Row(key);
+      row = new Row(key, runnerOf(waiter.job.model, waiter.job.runnerOptions));
       this.#lanes.set(key, row);
+      const rows = this.#byRunner.get(row.runner);
+      if (rows === undefined) this.#byRunner.set(row.runner, new Set([row]));
+      else rows.add(row);
     }
     const place: Place<W> = { waiter, row, arrival: this.#arrivals++, before: null, after: null };
     row.append(place);
@@ -71,7 +82,7 @@ export class Queue<W extends Waiter> implements WaitingJobs<W> {
     const place = this.#places.get(waiter);
     if (place === undefined) return false;
     place.row.unlink(place);
-    if (place.row.size === 0) this.#lanes.delete(place.row.key);
+    if (place.row.size === 0) this.#drop(place.row);
     this.#places.delete(waiter);
     this.#deadlines.remove(waiter);
     return true;
@@ -96,6 +107,13 @@ export class Queue<W extends Waiter> implements WaitingJobs<W> {
       if (worst === undefined || this.precedes(worst, last)) worst = last;
     }
     return worst;
+  }
+
+  #drop(row: Row<W>): void {
+    this.#lanes.delete(row.key);
+    const rows = this.#byRunner.get(row.runner)!;
+    rows.delete(row);
+    if (rows.size === 0) this.#byRunner.delete(row.runner);
   }
 
   /** Waiting jobs per model; null for those that need none. */
@@ -126,12 +144,14 @@ interface Band<W extends Waiter> {
 
 class Row<W extends Waiter> implements Lane<W> {
   readonly key: string;
+  readonly runner: string;
   size = 0;
   /** Sorted by priority; none is empty. */
   readonly #bands: Band<W>[] = [];
 
-  constructor(key: string) {
+  constructor(key: string, runner: string) {
     this.key = key;
+    this.runner = runner;
   }
 
   get head(): W {
@@ -179,9 +199,13 @@ class Row<W extends Waiter> implements Lane<W> {
   }
 }
 
+function runnerOf(model: ModelName | null, runnerOptions: string): string {
+  return runnerOptions === '' ? (model ?? '') : `${model ?? ''}\t${runnerOptions}`;
+}
+
 /** Jobs with the same key fit the same backends at any time. Names hold no control characters. */
 function laneOf({ job, tried }: Waiter): string {
-  const model = job.model ?? '';
-  if (tried.length === 0 && job.only === undefined) return model;
-  return `${model}\n${[...tried].sort().join('\t')}\n${job.only === undefined ? '' : [...job.only].sort().join('\t')}`;
+  const runner = runnerOf(job.model, job.runnerOptions);
+  if (tried.length === 0 && job.only === undefined) return runner;
+  return `${runner}\n${[...tried].sort().join('\t')}\n${job.only === undefined ? '' : [...job.only].sort().join('\t')}`;
 }

@@ -1,6 +1,6 @@
 /** One loaded runner: slots, the first-in-first-out queue for them, and progress at rates that depend on who else is active. */
 import type { Clock, Millis, Timer } from '../core/types.ts';
-import type { PrefixCache } from './prefix-cache.ts';
+import type { PrefixCache } from '../core/prefix-cache.ts';
 import type {
   RequestCallbacks,
   RequestFailure,

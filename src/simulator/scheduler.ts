@@ -3,7 +3,7 @@
  * it, and how fast it then runs. Clock and luck are handed in, so a discrete-event simulation and an HTTP server can share it.
  */
 import type { Clock, Millis, Rng, Timer } from '../core/types.ts';
-import { createPrefixCache, type PrefixCache } from './prefix-cache.ts';
+import { createPrefixCache, type PrefixCache } from '../core/prefix-cache.ts';
 import { Runner, type RunnerSnapshot } from './runner.ts';
 import {
   schedulerDefaults,
@@ -89,15 +89,26 @@ interface Ticket {
 /** How long Ollama waits for a runner that does not answer its ping. */
 const PING_MS = 10_000;
 
+/** Told of what happens to runners, as it happens. */
+export type SchedulerWatch = (kind: SchedulerEventKind, model: SimulatedModel) => void;
+
+export type SchedulerEventKind = 'load-started' | 'load-finished' | 'load-aborted' | 'evicted' | 'expired';
+
 /** `overrides` replace fields of `schedulerDefaults`. */
-export function createOllamaScheduler(overrides: Partial<SchedulerOptions>, clock: Clock, rng: Rng): OllamaScheduler {
-  return new Scheduler({ ...schedulerDefaults, ...overrides }, clock, rng);
+export function createOllamaScheduler(
+  overrides: Partial<SchedulerOptions>,
+  clock: Clock,
+  rng: Rng,
+  watch: SchedulerWatch = () => undefined,
+): OllamaScheduler {
+  return new Scheduler({ ...schedulerDefaults, ...overrides }, clock, rng, watch);
 }
 
 class Scheduler implements OllamaScheduler {
   readonly #options: SchedulerOptions;
   readonly #clock: Clock;
   readonly #rng: Rng;
+  readonly #watch: SchedulerWatch;
   readonly #cache: PrefixCache;
   /** By blob. */
   readonly #loaded = new Map<string, Loaded>();
@@ -110,10 +121,11 @@ class Scheduler implements OllamaScheduler {
   #closed = false;
   #counts = { loadsStarted: 0, loadsFinished: 0, loadsAborted: 0, evictions: 0, expirations: 0 };
 
-  constructor(options: SchedulerOptions, clock: Clock, rng: Rng) {
+  constructor(options: SchedulerOptions, clock: Clock, rng: Rng, watch: SchedulerWatch) {
     this.#options = options;
     this.#clock = clock;
     this.#rng = rng;
+    this.#watch = watch;
     this.#cache = createPrefixCache(options.cachedPrompts);
   }
 
@@ -249,6 +261,7 @@ class Scheduler implements OllamaScheduler {
     if (entry.sessionMs === Infinity) return;
     entry.timer = this.#clock.after(entry.sessionMs, () => {
       this.#counts.expirations++;
+      this.#watch('expired', entry.model);
       this.#end(entry);
     });
   }
@@ -324,6 +337,7 @@ class Scheduler implements OllamaScheduler {
     this.#loader = 'evicting';
     entry.sessionMs = 0;
     this.#counts.evictions++;
+    this.#watch('evicted', entry.model);
     if (entry.references === 0 && entry.state === 'ready') this.#end(entry);
   }
 
@@ -348,12 +362,14 @@ class Scheduler implements OllamaScheduler {
     };
     this.#loader = 'loading';
     this.#counts.loadsStarted++;
+    this.#watch('load-started', model);
     this.#loaded.set(model.blob, entry);
     const factor = 1 + options.loadSpread * (2 * this.#rng.next() - 1);
     entry.timer = this.#clock.after((model.loadMs ?? options.loadMs) * factor, () => {
       entry.timer = null;
       entry.state = 'ready';
       this.#counts.loadsFinished++;
+      this.#watch('load-finished', model);
       this.#join(entry, ticket);
       this.#loaderDone();
     });
@@ -361,8 +377,10 @@ class Scheduler implements OllamaScheduler {
 
   /** The load runs under its first requester's context: when that one leaves, it starts from zero for the next. */
   #abortLoad(ticket: Ticket): void {
-    const { blob } = ticket.request.model;
+    const { model } = ticket.request;
+    const { blob } = model;
     this.#counts.loadsAborted++;
+    this.#watch('load-aborted', model);
     this.#loaded.get(blob)?.timer?.cancel();
     this.#loaded.delete(blob);
     this.#loaderDone();

@@ -1,8 +1,13 @@
-/** What llama-server remembers of prompts it has seen: whole conversations, the least recently used forgotten first. */
-import type { PrefixMark } from '../core/types.ts';
+/**
+ * Prompts that a runner has seen: whole conversations, the least recently used forgotten first, as llama-server does. The
+ * simulator's Ollamas remember with it; the router guesses with it what they remember.
+ */
+import type { PrefixMark } from './types.ts';
 
 export interface PrefixCache {
-  /** Tokens of the longest remembered prefix of a prompt, which becomes the most recently used. */
+  /** Tokens of the longest remembered prefix of a prompt; 0 when there is none. */
+  peek(owner: string, marks: readonly PrefixMark[]): number;
+  /** As `peek`, and the prompt becomes the most recently used. */
   lookup(owner: string, marks: readonly PrefixMark[]): number;
   /** Remembers a prompt. One that continues a remembered prompt takes its place; another stands beside it. */
   store(owner: string, marks: readonly PrefixMark[]): void;
@@ -39,13 +44,16 @@ export function createPrefixCache(capacity: number): PrefixCache {
   function find(owner: string, marks: readonly PrefixMark[]): { entry: Entry; mark: PrefixMark } | null {
     const index = byOwner.get(owner);
     if (index === undefined) return null;
-    for (const mark of marks.toReversed()) {
+    for (let deepest = marks.length - 1; deepest >= 0; deepest -= 1) {
+      const mark = marks[deepest]!;
       for (const entry of index.get(mark.hash) ?? []) return { entry, mark };
     }
     return null;
   }
 
   return {
+    peek: (owner, marks) => find(owner, marks)?.mark.tokens ?? 0,
+
     lookup(owner, marks) {
       const found = find(owner, marks);
       if (found === null) return 0;

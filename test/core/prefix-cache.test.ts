@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { createPrefixCache } from '../../src/simulator/prefix-cache.ts';
+import { createPrefixCache } from '../../src/core/prefix-cache.ts';
 
 /** Boundaries of a prompt whose messages are the letters of the text, 100 tokens each. */
 function marks(text: string): { hash: string; tokens: number }[] {
