@@ -52,6 +52,7 @@ export interface Lease {
   /** Whether the model was known to be in memory there when the lease was given. */
   readonly warm: boolean;
   readonly reason: RouteReason;
+  /** How long this call of `acquire` took. */
   readonly queuedMs: Millis;
   /** The answer has begun, `ms` after the attempt. */
   firstByte(ms: Millis): void;
@@ -96,6 +97,8 @@ export function createScheduler(dependencies: SchedulerDependencies, options: Sc
 }
 
 interface WaitingJob extends Waiter {
+  /** When this wait began; `since` may lie before it. */
+  readonly from: Millis;
   readonly resolve: (lease: Lease) => void;
   readonly reject: (error: GatewayError) => void;
   readonly stopListening: () => void;
@@ -132,7 +135,7 @@ class Dispatcher implements Scheduler {
       if (refusal !== null) return Promise.reject(refusal);
     } else if (this.#queue.size === 0) {
       const placement = this.#planner.place(job, eligibility.candidates, this.#clock.now());
-      if (placement !== null) return Promise.resolve(this.#lease(job, placement, waitedMs));
+      if (placement !== null) return Promise.resolve(this.#lease(job, placement, 0));
     }
     return this.#wait(job, tried, signal, waitedMs);
   }
@@ -180,6 +183,7 @@ class Dispatcher implements Scheduler {
       const waiter: WaitingJob = {
         job,
         tried,
+        from: now,
         since: now - waitedMs,
         deadline: now + patience,
         resolve,
@@ -319,7 +323,7 @@ class Dispatcher implements Scheduler {
     const { model } = waiter.job;
     waiter.stopListening();
     this.#backlog.left(model, how === 'leased' ? 'served' : 'gave-up', now);
-    const waitedMs = now - waiter.since;
+    const waitedMs = now - waiter.from;
     this.#emit({ kind: 'dequeued', model, waitedMs, how });
     return waitedMs;
   }

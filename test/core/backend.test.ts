@@ -52,8 +52,8 @@ describe('backend specs', () => {
       models: ['m'],
       auth: { token: 't' },
     });
-    assert.equal(slotsOf(spec!), 7);
-    assert.equal(slotsOf({ ...spec!, slots: 'auto' }), AUTO_SLOTS);
+    assert.equal(slotsOf(spec), 7);
+    assert.equal(slotsOf({ ...spec, slots: 'auto' }), AUTO_SLOTS);
   });
 });
 

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
 import type { BackendSpec } from '../../src/core/backend.ts';
 import { GatewayError, type FailureCode } from '../../src/core/errors.ts';
+import type { Dispatch, FleetReader, Placement, Planner } from '../../src/core/planner.ts';
 import { createPolicy } from '../../src/core/policies/choice.ts';
+import type { Candidate } from '../../src/core/policies/policy.ts';
+import type { Waiter, WaitingJobs } from '../../src/core/queue.ts';
 import { createScheduler, type Lease, type Scheduler, type SchedulerOptions } from '../../src/core/scheduler.ts';
-import type { Outcome } from '../../src/core/types.ts';
+import type { Job, NonEmpty, Outcome } from '../../src/core/types.ts';
 import { backend, fleetOf, installed, job, type FleetBench } from '../support/build.ts';
 import { seededRng } from '../support/random.ts';
 import { settled } from '../support/virtual-clock.ts';
@@ -183,5 +187,248 @@ describe('scheduler', () => {
     lease.release(done);
     assert.equal(fleet.view()[0]?.inFlight, 0);
     assert.equal(clock.pendingTimers, 0);
+  });
+
+  it('puts a job that comes back after a failed attempt before those that came later', async () => {
+    const { scheduler, clock } = bench([backend('a', { slots: 1 }), backend('b', { slots: 1 })]);
+    const [first] = [await scheduler.acquire(job(), [], idle), await scheduler.acquire(job(), [], idle)];
+    await clock.advance(5000);
+    const fresh = watch(scheduler.acquire(job(), [], idle));
+    await clock.advance(1000);
+    const returning = watch(scheduler.acquire(job(), [first.backend === 'a' ? 'b' : 'a'], idle, 4000));
+    await clock.advance(500);
+    first.release(done);
+    await settled();
+    assert.equal(returning.lease()?.queuedMs, 500);
+    assert.equal(fresh.lease(), null);
+  });
+
+  it('serves lanes by who has waited longest, not by which lane is older', async () => {
+    const { scheduler, clock } = bench([backend('a', { slots: 1 })], {}, ['x:latest', 'y:latest']);
+    const running = await scheduler.acquire(job({ model: 'x:latest' }), [], idle);
+    const leaver = new AbortController();
+    watch(scheduler.acquire(job({ model: 'x:latest' }), [], leaver.signal));
+    await clock.advance(10);
+    const y = watch(scheduler.acquire(job({ model: 'y:latest' }), [], idle));
+    await clock.advance(10);
+    const x = watch(scheduler.acquire(job({ model: 'x:latest' }), [], idle));
+    leaver.abort();
+    running.release(done);
+    await settled();
+    assert.ok(y.lease() !== null && x.lease() === null);
+    y.lease()?.release(done);
+    await settled();
+    assert.ok(x.lease() !== null);
+  });
+
+  it('refuses a job at once whose wait would outlast the timeout, and says how long the wait would be', async () => {
+    const { scheduler, clock } = bench([backend('a', { slots: 1 })], { timeout: 25_000 });
+    const served = await scheduler.acquire(job(), [], idle);
+    await clock.advance(10_000);
+    served.release(done);
+    await scheduler.acquire(job(), [], idle);
+    const waiting = [1, 2].map(() => watch(scheduler.acquire(job(), [], idle)));
+    await assert.rejects(scheduler.acquire(job(), [], idle), (error: GatewayError) => {
+      assert.equal(error.code, 'queue-full');
+      assert.match(error.message, /about 30 s/);
+      return error.retryAfterMs === 30_000;
+    });
+    await settled();
+    for (const each of waiting) assert.equal(each.error(), null);
+  });
+
+  it('lets a job wait in vain when told not to refuse early', async () => {
+    const { scheduler, clock } = bench([backend('a', { slots: 1 })], { timeout: 5000, refuseEarly: false });
+    const served = await scheduler.acquire(job(), [], idle);
+    await clock.advance(10_000);
+    served.release(done);
+    await scheduler.acquire(job(), [], idle);
+    const waiting = watch(scheduler.acquire(job(), [], idle));
+    await clock.advance(4999);
+    assert.equal(waiting.error(), null);
+    await clock.advance(1);
+    assert.ok(failsWith('queue-timeout')(waiting.error()));
+    assert.equal(waiting.error()?.retryAfterMs, 10_000);
+  });
+
+  it('refuses who waits when the last backend goes down and it is told not to wait for one', async () => {
+    const { scheduler } = bench([backend('a', { slots: 1 })], { waitForBackend: false });
+    const lease = await scheduler.acquire(job(), [], idle);
+    const waiting = watch(scheduler.acquire(job(), [], idle));
+    lease.release({ kind: 'failed', failure: 'backend-refused', against: 'backend', committed: false });
+    await settled();
+    assert.ok(failsWith('no-backend')(waiting.error()));
+  });
+
+  it('tells the fleet of the first byte, which ends a trial', async () => {
+    const { scheduler, fleet, clock } = bench([backend('a'), backend('b')]);
+    for (let time = 0; time < 3; time += 1) {
+      const lease = await scheduler.acquire(job(), ['b'], idle);
+      lease.release({ kind: 'failed', failure: 'backend-reset', against: 'backend', committed: false });
+    }
+    await clock.advance(6250);
+    const trial = await scheduler.acquire(job(), ['b'], idle);
+    assert.equal(fleet.view()[0]?.state, 'probation');
+    trial.firstByte(40);
+    assert.equal(fleet.view()[0]?.state, 'up');
+    trial.release(done);
+    trial.firstByte(50);
+  });
+
+  it('listens to a client only while its job waits, and to the fleet only until it is closed', async () => {
+    const { fleet, clock, events } = fleetOf([backend('a', { slots: 1 })]);
+    let listening = 0;
+    const subscribe = fleet.subscribe.bind(fleet);
+    fleet.subscribe = (listener) => {
+      const stop = subscribe(listener);
+      listening += 1;
+      return () => {
+        listening -= 1;
+        stop();
+      };
+    };
+    const scheduler = createScheduler(
+      { fleet, clock, policy: createPolicy('random', seededRng(1)), emit: (event) => void events.push(event) },
+      { limit: 10, timeout: 1000, refuseEarly: true, waitForBackend: true },
+    );
+    const lease = await scheduler.acquire(job(), [], idle);
+    const clients = [new AbortController(), new AbortController(), new AbortController()];
+    const [served, timedOut, shut] = clients.map(({ signal }) => watch(scheduler.acquire(job(), [], signal)));
+    const listeners = (): number[] => clients.map(({ signal }) => getEventListeners(signal, 'abort').length);
+    assert.deepEqual(listeners(), [1, 1, 1]);
+    lease.release(done);
+    await settled();
+    assert.deepEqual(listeners(), [0, 1, 1]);
+    await clock.advance(500);
+    watch(scheduler.acquire(job(), [], clients[0]!.signal));
+    await clock.advance(500);
+    assert.ok(failsWith('queue-timeout')(timedOut!.error()) && failsWith('queue-timeout')(shut!.error()));
+    assert.deepEqual(listeners(), [1, 0, 0]);
+    assert.equal(listening, 1);
+    scheduler.close();
+    scheduler.close();
+    assert.deepEqual(listeners(), [0, 0, 0]);
+    assert.equal(listening, 0);
+    served!.lease()?.release(done);
+  });
+
+  it('applies new options to who waits: a lower limit at once, a new timeout to who comes next', async () => {
+    const { scheduler, clock } = bench([backend('a', { slots: 1 })], { timeout: 1000 });
+    await scheduler.acquire(job(), [], idle);
+    const [first, second, third] = [1, 2, 3].map(() => watch(scheduler.acquire(job(), [], idle)));
+    scheduler.setOptions({ limit: 2, timeout: 5000, refuseEarly: false, waitForBackend: true });
+    await settled();
+    assert.ok(failsWith('queue-full')(third!.error()));
+    assert.equal(first!.error(), null);
+    await clock.advance(1000);
+    assert.ok(failsWith('queue-timeout')(second!.error()));
+    const late = watch(scheduler.acquire(job(), [], idle));
+    await clock.advance(4999);
+    assert.equal(late.error(), null);
+    await clock.advance(1);
+    assert.ok(failsWith('queue-timeout')(late.error()));
+  });
+
+  it('applies a new rule about waiting for a backend to who waits already', async () => {
+    const { scheduler, fleet } = bench([backend('a')]);
+    fleet.observe('a', { kind: 'admin', state: 'draining' });
+    const waiting = watch(scheduler.acquire(job(), [], idle));
+    scheduler.setOptions({ limit: 2, timeout: 5000, refuseEarly: true, waitForBackend: false });
+    await settled();
+    assert.ok(failsWith('no-backend')(waiting.error()));
+  });
+
+  it('tells when a job enters and leaves the queue, and says nothing of one that need not wait', async () => {
+    const { scheduler, clock, events } = bench([backend('a', { slots: 1 })], { timeout: 1000 });
+    const lease = await scheduler.acquire(job(), [], idle);
+    assert.deepEqual(events, []);
+    watch(scheduler.acquire(job(), [], idle));
+    watch(scheduler.acquire(job(), [], idle, 400));
+    await clock.advance(250);
+    lease.release(done);
+    await clock.advance(750);
+    assert.deepEqual(events, [
+      { kind: 'queued', model: 'tiny:latest', depth: 1 },
+      { kind: 'queued', model: 'tiny:latest', depth: 2 },
+      { kind: 'dequeued', model: 'tiny:latest', waitedMs: 250, how: 'leased' },
+      { kind: 'dequeued', model: 'tiny:latest', waitedMs: 600, how: 'timeout' },
+    ]);
+  });
+});
+
+describe('scheduler and planner', () => {
+  /** Holds everything until told, then lets the last of the queue go first. */
+  class Holder implements Planner {
+    holds = true;
+    placed = 0;
+    wakes: number | null = null;
+
+    place(_job: Job, candidates: NonEmpty<Candidate>): Placement | null {
+      this.placed += 1;
+      return this.holds ? null : { backend: candidates[0].id, reason: 'warm' };
+    }
+
+    next<W extends Waiter>(waiting: WaitingJobs<W>, fleet: FleetReader): Dispatch<W> | null {
+      if (this.holds) return null;
+      const last = [...waiting.lanes].flatMap((lane) => [...lane]).at(-1);
+      const eligibility = last === undefined ? null : fleet.eligible(last.job, last.tried);
+      if (last === undefined || eligibility?.kind !== 'candidates') return null;
+      return { waiter: last, backend: eligibility.candidates[0].id, reason: 'sticky' };
+    }
+
+    wakeAt(): number | null {
+      return this.wakes;
+    }
+  }
+
+  function held(): Bench & { planner: Holder } {
+    const parts = fleetOf([backend('a', { slots: 1 })]);
+    const planner = new Holder();
+    const scheduler = createScheduler(
+      { ...parts, policy: planner, emit: (event) => parts.events.push(event) },
+      { limit: 100, timeout: 30_000, refuseEarly: true, waitForBackend: true },
+    );
+    return { ...parts, scheduler, planner };
+  }
+
+  it('holds a job back although a slot is free when the planner says so, and asks again at the next event', async () => {
+    const { scheduler, planner, fleet } = held();
+    const first = watch(scheduler.acquire(job(), [], idle));
+    const second = watch(scheduler.acquire(job(), [], idle));
+    await settled();
+    assert.equal(first.lease() ?? second.lease(), null);
+    assert.equal(planner.placed, 1, 'a job that finds others waiting is not placed past them');
+    planner.holds = false;
+    fleet.observe('a', { kind: 'alive', version: '0.33.0' });
+    await settled();
+    assert.equal(second.lease()?.reason, 'sticky');
+    assert.equal(first.lease(), null);
+  });
+
+  it('asks again when the planner wished to be woken, also before the first deadline only', async () => {
+    const { scheduler, planner, clock } = held();
+    planner.wakes = 700;
+    const waiting = watch(scheduler.acquire(job(), [], idle));
+    planner.holds = false;
+    await clock.advance(699);
+    assert.equal(waiting.lease(), null);
+    await clock.advance(1);
+    assert.equal(waiting.lease()?.queuedMs, 700);
+  });
+
+  it('still times out a job that the planner holds for ever', async () => {
+    const { scheduler, planner, clock } = held();
+    planner.wakes = 1e9;
+    const waiting = watch(scheduler.acquire(job(), [], idle));
+    await clock.advance(30_000);
+    assert.ok(failsWith('queue-timeout')(waiting.error()));
+  });
+
+  it('asks a new policy about those that wait, at once', async () => {
+    const { scheduler } = held();
+    const waiting = watch(scheduler.acquire(job(), [], idle));
+    scheduler.setPolicy(createPolicy('random', seededRng(1)));
+    await settled();
+    assert.equal(waiting.lease()?.reason, 'only');
   });
 });
