@@ -174,7 +174,7 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
   const policy = createPolicy(config.policy, rng);
   const scheduler = createScheduler({ fleet, policy, clock, emit }, config.queue);
   const backends = createBackends(
-    { clock, rng, emit, observe: (id, observation) => fleet.observe(id, observation) },
+    { clock, rng, observe: (id, observation) => fleet.observe(id, observation) },
     { prober: config.probes, breaker: config.breaker },
   );
   const metrics = createMetrics(

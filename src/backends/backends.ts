@@ -1,7 +1,7 @@
 /** All backends as this room sees them: one client, one breaker and one prober each, kept in step with the configuration. */
 import type { BackendSpec } from '../core/backend.ts';
 import type { Observation } from '../core/observation.ts';
-import type { BreakerState, Emit } from '../core/events.ts';
+import type { BreakerState } from '../core/events.ts';
 import type { BackendId, Clock, Rng, Timer } from '../core/types.ts';
 import { createBreaker, createBreakerClock, type Breaker, type BreakerClock, type BreakerOptions } from './breaker.ts';
 import { createClient, type BackendClient } from './client.ts';
@@ -27,7 +27,6 @@ export interface Backends {
 export interface BackendsDependencies {
   readonly clock: Clock;
   readonly rng: Rng;
-  readonly emit: Emit;
   readonly observe: (id: BackendId, observation: Observation) => void;
 }
 
@@ -122,10 +121,9 @@ class Members implements Backends {
 
   /** A member with a new prober and breaker, and a new client unless it keeps its connections. */
   #start(spec: BackendSpec, kept: BackendClient | null): Member {
-    const { clock, emit, observe, rng } = this.#dependencies;
+    const { clock, observe, rng } = this.#dependencies;
     const client = kept ?? createClient(spec, clock);
-    const changed = (from: BreakerState, to: BreakerState, reason: string) => {
-      emit({ kind: 'breaker-state', backend: spec.id, from, to, reason });
+    const changed = (to: BreakerState, reason: string) => {
       observe(spec.id, { kind: 'breaker', state: to, reason });
     };
     const breaker = createBreaker(this.#options.breaker, this.#breakerClock, changed);

@@ -62,7 +62,7 @@ export function createBreakerClock(options: BreakerOptions): BreakerClock {
 export function createBreaker(
   options: BreakerOptions,
   clock: BreakerClock,
-  changed: (from: BreakerState, to: BreakerState, reason: string) => void,
+  changed: (to: BreakerState, reason: string) => void,
 ): Breaker {
   const circuit = new CircuitBreaker(
     async (ok: boolean) => (ok ? Promise.resolve() : Promise.reject(new Error('failed verdict'))),
@@ -81,9 +81,8 @@ export function createBreaker(
   let state: BreakerState = 'closed';
   const move = (to: BreakerState, reason: string) => {
     if (state === to) return;
-    const from = state;
     state = to;
-    changed(from, to, reason);
+    changed(to, reason);
   };
   circuit.on('open', () => move('open', `${Math.round(options.failureRatio * 100)} % of recent attempts failed`));
   circuit.on('halfOpen', () => move('half-open', 'waiting for a good probe'));

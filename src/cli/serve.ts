@@ -45,7 +45,8 @@ interface Reloading {
 
 async function run(app: App, beginning: Beginning, io: Io, { reload, file }: Reloading): Promise<void> {
   const { publicAddress, adminAddress } = await app.listen();
-  io.stdout.write(
+  // For people; where the log is for machines, it must not stand between its lines.
+  (io.stdout.isTTY === true ? io.stdout : io.stderr).write(
     banner({
       version,
       publicAddress,
