@@ -9,16 +9,19 @@ export function parseBackendSpec(spec: string): Record<string, unknown> {
   const [, name, rest] = /^(?:([A-Za-z0-9][A-Za-z0-9._-]*)=)?(.*)$/s.exec(spec.trim())!;
   const hash = rest!.indexOf('#');
   const url = hash === -1 ? rest! : rest!.slice(0, hash);
-  const fields: Record<string, unknown> = name === undefined ? {} : { name };
-  fields['url'] = completeUrl(url);
-  if (hash === -1) return fields;
-  for (const pair of rest!.slice(hash + 1).split(/[,&]/)) {
+  const fields: [string, unknown][] = [
+    ...(name === undefined ? [] : [['name', name] as [string, unknown]]),
+    ['url', completeUrl(url)],
+  ];
+  const options = hash === -1 ? '' : rest!.slice(hash + 1);
+  for (const pair of options.split(/[,&]/)) {
     if (pair.trim() === '') continue;
     const equals = pair.indexOf('=');
     const key = (equals === -1 ? pair : pair.slice(0, equals)).trim();
-    if (key !== '__proto__') fields[key] = equals === -1 ? true : literal(pair.slice(equals + 1).trim());
+    fields.push([key, equals === -1 ? true : literal(pair.slice(equals + 1).trim())]);
   }
-  return fields;
+  // Not by assignment: a `__proto__` is a field like any other, and validation refuses it.
+  return Object.fromEntries(fields);
 }
 
 /**

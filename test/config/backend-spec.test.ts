@@ -36,6 +36,7 @@ describe('the short form of a backend', () => {
   it('does not reach into prototypes', () => {
     const spec = parseBackendSpec('http://a#__proto__=1');
     assert.equal(Object.getPrototypeOf(spec), Object.prototype);
+    assert.ok(Object.hasOwn(spec, '__proto__'), 'so that it is refused like every unknown option');
   });
 
   it('never throws', () => {

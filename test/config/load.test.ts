@@ -185,7 +185,8 @@ backends:
 
   it('that grows without bound is refused', async () => {
     const levels = Array.from({ length: 30 }, (_, i) => `a${i}: &a${i} [${i === 0 ? 'x' : `*a${i - 1}, *a${i - 1}`}]`);
-    assert.match((await problems({ yaml: `${levels.join('\n')}\n` })).join('\n'), /too large or too deep/);
+    const said = await problems({ yaml: `${levels.join('\n')}\n` });
+    assert.equal(said.filter((text) => /too large or too deep/.test(text)).length, 1);
     assert.match((await problems({ yaml: 'queue: &a {b: *a}\n' })).join('\n'), /too large or too deep/);
     assert.match(
       (await problems({ yaml: `queue: ${'['.repeat(100)}${']'.repeat(100)}\n` })).join('\n'),
@@ -288,6 +289,12 @@ describe('the environment', () => {
     assert.match(said.find((text) => text.startsWith('LLAMERO_POLICY: '))!, /one of/);
   });
 
+  it('may fill in a short form, whose place is where that stands', async () => {
+    assert.deepEqual(await problems({ yaml: 'backends: ${B}\n', env: { B: 'http://a#slotz=1' } }), [
+      'c.yaml:1:11: unknown option `slotz` in `backends[0]`; did you mean `slots`?',
+    ]);
+  });
+
   it('may name a file for any value', async () => {
     const files = { '/run/secrets/limit': '9\n' };
     const { config, origins } = await good({ files, env: { LLAMERO_QUEUE_LIMIT_FILE: '/run/secrets/limit' } });
@@ -377,6 +384,18 @@ describe('what several places say', () => {
     assert.deepEqual(
       config.backends.map(({ url }) => url),
       ['http://flag'],
+    );
+  });
+
+  it('is complained about in the order in which it counts', async () => {
+    const said = await problems({
+      yaml: 'queue: {limit: no}\nlog: {level: no}\n',
+      env: { LLAMERO_RETRY_BACKENDS: 'no' },
+      flags: flagLayer({ policy: { name: 'no' } }),
+    });
+    assert.deepEqual(
+      said.map((text) => text.split(': ')[0]),
+      ['--flag', 'LLAMERO_RETRY_BACKENDS', 'c.yaml:1:16', 'c.yaml:2:14'],
     );
   });
 

@@ -50,6 +50,10 @@ describe('a duration', () => {
     }
   });
 
+  it('is written in the largest units there are', () => {
+    for (const text of ['1m30s', '2d', '250ms', '1h1ms', '0']) assert.equal(formatDuration(parseDuration(text)!), text);
+  });
+
   it('is written so that it reads back as the same milliseconds', () => {
     fc.assert(fc.property(fc.maxSafeNat(), (ms) => parseDuration(formatDuration(ms)) === ms));
   });
@@ -78,6 +82,10 @@ describe('a size', () => {
     for (const text of ['', '-1', '1k', '10m', 'MiB', '1.5.2MiB', -1, 1.5, Number.NaN, null, '9e9', '99999999TiB']) {
       assert.equal(parseSize(text), null, String(text));
     }
+  });
+
+  it('is written in the largest binary unit that leaves no fraction', () => {
+    for (const text of ['256MiB', '1025KiB', '3TiB', '1000B', '0B']) assert.equal(formatSize(parseSize(text)!), text);
   });
 
   it('is written so that it reads back as the same bytes', () => {
