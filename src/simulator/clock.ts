@@ -45,7 +45,7 @@ export function batchedClock(clock: Clock, granularityMs: Millis): Clock & { sto
     armedFor = Number.POSITIVE_INFINITY;
     timer = null;
     const now = clock.now();
-    for (let next = heap[0]; next !== undefined && next.at <= now && !stopped; next = heap[0]) {
+    for (let next = heap[0]; next !== undefined && next.at <= now; next = heap[0]) {
       pop(heap);
       next.run?.();
     }

@@ -25,8 +25,8 @@ export interface ComposeParts {
  * result; a `format` gives JSON that fits; a thinking model thinks first unless told not to; `num_predict` and `stop` cut.
  */
 export function compose({ ask, weights, seed, answerTokens, script }: ComposeParts): Speech {
-  const told = ask.options['seed'] ?? 0;
-  const rng = seededRng(seed, weights.digest, String(told), ...ask.messages.map((message) => goJson(message)));
+  const told = goJson(ask.options['seed'] ?? 0);
+  const rng = seededRng(seed, weights.digest, told, ...ask.messages.map((message) => goJson(message)));
   const limit = limitOf(ask);
   if (script !== null) return limited(scriptedParts(script, rng), limit, script);
   const parts: Part[] = [];

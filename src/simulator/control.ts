@@ -141,6 +141,10 @@ function onRunner(
 ): Answer {
   const manifest = typeof parseModelName(name) === 'string' ? undefined : library.find(name);
   if (manifest === undefined) return [404, { error: `model '${name}' not found` }];
-  const acts = { 'crash-runner': machine.crashRunner, 'hang-runner': machine.hangRunner, unload: machine.unload };
-  return acts[action](manifest) ? done : [409, { error: `model '${name}' is not loaded` }];
+  const acts = {
+    'crash-runner': () => machine.crashRunner(manifest),
+    'hang-runner': () => machine.hangRunner(manifest),
+    unload: () => machine.unload(manifest),
+  };
+  return acts[action]() ? done : [409, { error: `model '${name}' is not loaded` }];
 }

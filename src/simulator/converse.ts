@@ -42,7 +42,7 @@ export interface Talk {
 /** Answers a request for text, or to load or unload. */
 export function converse(world: World, exchange: Exchange, talk: Talk): void {
   const { ask, voice } = talk;
-  exchange.broken = voice.broken;
+  exchange.broken = (text) => voice.broken(text);
   const found = findModel(world, ask);
   const refusal = 'status' in found ? found : ask.raw && ask.templated ? rawRefusal : null;
   if (refusal !== null) return refuse(exchange, voice, refusal);

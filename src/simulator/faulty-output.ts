@@ -15,41 +15,44 @@ export interface FaultContext {
 
 export const runnerDied = 'an error was encountered while running the model: unexpected EOF';
 
-/** The output with the fault in front of it; faults that are not of the wire leave it as it is. */
-export function withFault(output: Output, fault: Fault, context: FaultContext): Output {
-  switch (fault.kind) {
-    case 'content-type':
-      return { ...output, head: (status, fields) => output.head(status, retyped(fields, fault.value)) };
-    case 'reset':
-      return fault.atByte === undefined ? output : resetting(output, fault.atByte, context);
-    case 'cut':
-      return after(output, fault.afterChunks, context, () => output.cut('close'));
-    case 'truncate':
-      return after(output, fault.afterChunks, context, () => output.end());
-    case 'error-line':
-      return after(output, fault.afterChunks, context, () => {
-        for (const frame of context.broken(fault.text ?? runnerDied)) output.flush(frame);
-        output.end();
-      });
-    case 'crash':
-      return after(output, fault.afterChunks, context, () => context.crash(fault.downMs ?? 1_000));
-    case 'hang-mid-stream':
-      return hanging(output, fault.afterChunks ?? 0);
-    case 'slow':
-      return paced(output, context.clock, fault.delayMs, (bytes) => [bytes]);
-    case 'split':
-      return paced(output, context.clock, fault.gapMs ?? 1, (bytes) => pieces(bytes, fault.pieces ?? 3));
-    case 'split-utf8':
-      return paced(output, context.clock, fault.gapMs ?? 1, cutInsideCharacters);
-    case 'merge':
-      return merging(output, fault.objects ?? 2);
-    case 'hang-before-head':
-    case 'delay':
-    case 'status':
-    case 'oversized-line':
-    case 'runner-error':
-      return output;
-  }
+type Kind = Fault['kind'];
+type Of<K extends Kind> = Extract<Fault, { kind: K }>;
+type Spoiler<K extends Kind> = (output: Output, fault: Of<K>, context: FaultContext) => Output;
+
+const same = (output: Output): Output => output;
+
+/** Faults that are not of the wire leave it as it is. */
+const spoilers: { readonly [K in Kind]: Spoiler<K> } = {
+  'hang-before-head': same,
+  delay: same,
+  status: same,
+  'oversized-line': same,
+  'runner-error': same,
+  'content-type': (output, { value }) => ({
+    ...output,
+    head: (status, fields) => output.head(status, retyped(fields, value)),
+  }),
+  reset: (output, { atByte }, context) => (atByte === undefined ? output : resetting(output, atByte, context)),
+  cut: (output, fault, context) => after(output, fault.afterChunks, context, () => output.cut('close')),
+  truncate: (output, fault, context) => after(output, fault.afterChunks, context, () => output.end()),
+  'error-line': (output, fault, context) =>
+    after(output, fault.afterChunks, context, () => {
+      for (const frame of context.broken(fault.text ?? runnerDied)) output.flush(frame);
+      output.end();
+    }),
+  crash: (output, fault, context) =>
+    after(output, fault.afterChunks, context, () => context.crash(fault.downMs ?? 1_000)),
+  'hang-mid-stream': (output, fault) => hanging(output, fault.afterChunks ?? 0),
+  slow: (output, fault, { clock }) => paced(output, clock, fault.delayMs, (bytes) => [bytes]),
+  split: (output, fault, { clock }) =>
+    paced(output, clock, fault.gapMs ?? 1, (bytes) => pieces(bytes, fault.pieces ?? 3)),
+  'split-utf8': (output, fault, { clock }) => paced(output, clock, fault.gapMs ?? 1, cutInsideCharacters),
+  merge: (output, fault) => merging(output, fault.objects ?? 2),
+};
+
+/** The output with the fault in front of it. */
+export function withFault<K extends Kind>(output: Output, fault: Of<K>, context: FaultContext): Output {
+  return spoilers[fault.kind](output, fault, context);
 }
 
 function retyped(fields: readonly string[], value: string): string[] {

@@ -67,7 +67,7 @@ export interface Counters {
   loadsAborted: number;
   evictions: number;
   /** By the model's name as listed. */
-  readonly models: Record<string, ModelCounters>;
+  models: Record<string, ModelCounters>;
 }
 
 export interface Journal {
@@ -90,107 +90,112 @@ const keptRequests = 1_000;
 const keptEvents = 4_000;
 
 export function createJournal(clock: Clock): Journal {
-  const requests: RequestRecord[] = [];
-  const events: SimulatorEvent[] = [];
-  let waiting: {
-    readonly accepts: (event: SimulatorEvent) => boolean;
-    readonly resolve: (event: SimulatorEvent) => void;
-  }[] = [];
-  const counters: Counters = freshCounters();
-  let ids = 0;
+  return new BoundedJournal(clock);
+}
 
-  function note(kind: EventKind, about: Omit<SimulatorEvent, 'at' | 'kind'> = {}): void {
-    const event: SimulatorEvent = { at: clock.now(), kind, ...about };
-    keep(events, event, keptEvents);
-    const [heard, left] = [
-      waiting.filter(({ accepts }) => accepts(event)),
-      waiting.filter(({ accepts }) => !accepts(event)),
-    ];
-    waiting = left;
+interface Waiter {
+  readonly accepts: (event: SimulatorEvent) => boolean;
+  readonly resolve: (event: SimulatorEvent) => void;
+}
+
+class BoundedJournal implements Journal {
+  readonly counters = freshCounters();
+  readonly requests: RequestRecord[] = [];
+  readonly events: SimulatorEvent[] = [];
+  readonly #clock: Clock;
+  #waiting: Waiter[] = [];
+  #ids = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  open({ method, target, headers }: Pick<RequestRecord, 'method' | 'target' | 'headers'>): RequestRecord {
+    const record: RequestRecord = {
+      id: ++this.#ids,
+      at: this.#clock.now(),
+      method,
+      target,
+      headers,
+      body: '',
+      bodyBytes: 0,
+      model: null,
+      status: null,
+      answeredAt: null,
+      bytesSent: 0,
+      endedAt: null,
+      ending: null,
+    };
+    keep(this.requests, record, keptRequests);
+    this.counters.requests++;
+    this.counters.inFlight++;
+    this.note('request', { request: record.id });
+    return record;
+  }
+
+  body(record: RequestRecord, bytes: Uint8Array): void {
+    const room = keptBodyBytes - record.bodyBytes;
+    if (room > 0) record.body += Buffer.from(bytes.subarray(0, room)).toString();
+    record.bodyBytes += bytes.length;
+  }
+
+  model(record: RequestRecord, spelled: string, listed: string | null): void {
+    record.model = spelled;
+    if (listed !== null) this.#ofModel(listed).requests++;
+  }
+
+  answered(record: RequestRecord, status: number): void {
+    record.status = status;
+    record.answeredAt = this.#clock.now();
+    this.note('answered', { request: record.id });
+  }
+
+  close(record: RequestRecord, ending: Ending): void {
+    if (record.ending !== null) return;
+    record.ending = ending;
+    record.endedAt = this.#clock.now();
+    this.counters.inFlight--;
+    if (ending === 'client-left') this.counters.aborted++;
+    if (ending === 'complete') this.counters.completed++;
+    this.note(ending, { request: record.id });
+  }
+
+  note(kind: EventKind, about: Omit<SimulatorEvent, 'at' | 'kind'> = {}): void {
+    this.#count(kind, about.model);
+    const event: SimulatorEvent = { at: this.#clock.now(), kind, ...about };
+    keep(this.events, event, keptEvents);
+    const heard = this.#waiting.filter(({ accepts }) => accepts(event));
+    this.#waiting = this.#waiting.filter((waiter) => !heard.includes(waiter));
     for (const { resolve } of heard) resolve(event);
   }
 
-  function ofModel(name: string): ModelCounters {
-    const known = Object.hasOwn(counters.models, name) ? counters.models[name] : undefined;
-    const counts = known ?? { requests: 0, loads: 0 };
-    counters.models[name] = counts;
+  until(accepts: (event: SimulatorEvent) => boolean): Promise<SimulatorEvent> {
+    const past = this.events.find(accepts);
+    if (past !== undefined) return Promise.resolve(past);
+    return new Promise((resolve) => void this.#waiting.push({ accepts, resolve }));
+  }
+
+  clear(): void {
+    this.requests.length = 0;
+    this.events.length = 0;
+    const { inFlight } = this.counters;
+    Object.assign(this.counters, freshCounters(), { inFlight });
+  }
+
+  #ofModel(name: string): ModelCounters {
+    const { models } = this.counters;
+    const counts = (Object.hasOwn(models, name) ? models[name] : undefined) ?? { requests: 0, loads: 0 };
+    models[name] = counts;
     return counts;
   }
 
-  function count(kind: EventKind, model: string | undefined): void {
-    if (kind === 'load-started') {
-      counters.loads++;
-      if (model !== undefined) ofModel(model).loads++;
-    }
-    if (kind === 'load-aborted') counters.loadsAborted++;
-    if (kind === 'evicted') counters.evictions++;
+  #count(kind: EventKind, model: string | undefined): void {
+    if (kind === 'load-aborted') this.counters.loadsAborted++;
+    if (kind === 'evicted') this.counters.evictions++;
+    if (kind !== 'load-started') return;
+    this.counters.loads++;
+    if (model !== undefined) this.#ofModel(model).loads++;
   }
-
-  return {
-    counters,
-    requests,
-    events,
-    open({ method, target, headers }) {
-      const record: RequestRecord = {
-        id: ++ids,
-        at: clock.now(),
-        method,
-        target,
-        headers,
-        body: '',
-        bodyBytes: 0,
-        model: null,
-        status: null,
-        answeredAt: null,
-        bytesSent: 0,
-        endedAt: null,
-        ending: null,
-      };
-      keep(requests, record, keptRequests);
-      counters.requests++;
-      counters.inFlight++;
-      note('request', { request: record.id });
-      return record;
-    },
-    body(record, bytes) {
-      const room = keptBodyBytes - record.bodyBytes;
-      if (room > 0) record.body += Buffer.from(bytes.subarray(0, room)).toString();
-      record.bodyBytes += bytes.length;
-    },
-    model(record, spelled, listed) {
-      record.model = spelled;
-      if (listed !== null) ofModel(listed).requests++;
-    },
-    answered(record, status) {
-      record.status = status;
-      record.answeredAt = clock.now();
-      note('answered', { request: record.id });
-    },
-    close(record, ending) {
-      if (record.ending !== null) return;
-      record.ending = ending;
-      record.endedAt = clock.now();
-      counters.inFlight--;
-      if (ending === 'client-left') counters.aborted++;
-      if (ending === 'complete') counters.completed++;
-      note(ending, { request: record.id });
-    },
-    note(kind, about = {}) {
-      count(kind, about.model);
-      note(kind, about);
-    },
-    until(accepts) {
-      const past = events.find(accepts);
-      if (past !== undefined) return Promise.resolve(past);
-      return new Promise((resolve) => void waiting.push({ accepts, resolve }));
-    },
-    clear() {
-      requests.length = 0;
-      events.length = 0;
-      const { inFlight } = counters;
-      Object.assign(counters, freshCounters(), { inFlight });
-    },
-  };
 }
 
 function freshCounters(): Counters {

@@ -47,21 +47,22 @@ const talents: readonly (readonly [RegExp, string])[] = [
 
 /** What a name such as `llama3.2:3b` tells; anything in the spec wins. */
 export function weightsOf(spec: ModelSpec): Weights {
-  const { name } = spec;
+  const { name, revision = '', ...told } = spec;
   const embeds = embeddingNames.test(name);
   const quantization = spec.quantization ?? (embeds ? 'F16' : 'Q4_K_M');
   const parameters = parametersOf(spec.parameterSize ?? name.slice(name.lastIndexOf(':') + 1), embeds);
-  return {
-    digest: `sha256:${sha256(`weights ${name.toLowerCase()} ${spec.revision ?? ''}`)}`,
-    sizeBytes: spec.sizeBytes ?? Math.round(parameters * (bytesPerParameter[quantization] ?? 0.6)),
-    family: spec.family ?? families.find(([pattern]) => pattern.test(name))?.[1] ?? 'llama',
+  const guessed: Weights = {
+    digest: `sha256:${sha256(`weights ${name.toLowerCase()} ${revision}`)}`,
+    sizeBytes: Math.round(parameters * (bytesPerParameter[quantization] ?? 0.6)),
+    family: families.find(([pattern]) => pattern.test(name))?.[1] ?? 'llama',
     parameters,
-    parameterSize: spec.parameterSize ?? humanNumber(parameters),
+    parameterSize: humanNumber(parameters),
     quantization,
-    contextLength: spec.contextLength ?? (embeds ? 2_048 : 131_072),
-    embeddingLength: spec.embeddingLength ?? (embeds ? 768 : 3_072),
-    capabilities: spec.capabilities ?? (embeds ? ['embedding'] : capabilitiesOf(name)),
+    contextLength: embeds ? 2_048 : 131_072,
+    embeddingLength: embeds ? 768 : 3_072,
+    capabilities: embeds ? ['embedding'] : capabilitiesOf(name),
   };
+  return { ...guessed, ...told };
 }
 
 /** Of an uploaded file nothing is kept but digest and size, so the rest is a small llama of that size in 32-bit floats. */

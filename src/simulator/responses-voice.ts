@@ -1,4 +1,5 @@
 /** OpenAI's Responses as Ollama's compatibility layer writes them. */
+import type { Rng } from '../core/types.ts';
 import { plain } from './go-bind.ts';
 import { goJson, goJsonSorted } from './json.ts';
 import { draw } from './luck.ts';
@@ -23,7 +24,7 @@ export function responsesVoice(context: ResponsesContext): Voice {
   const event = (type: string, fields: Json): string =>
     `event: ${type}\ndata: ${goJsonSorted({ ...fields, sequence_number: sequence++, type })}\n\n`;
   const response = (fields: Json): Json => responseObject(context, { id, ...fields });
-  const items = itemWriter(context, itemId, event);
+  const items = new ItemWriter(rng, itemId, event);
   let begun = false;
 
   function begin(): string[] {
@@ -66,10 +67,6 @@ function usageOf({ promptTokens, outputTokens }: Ending): Json {
 
 /** Everything but what changes, in any order: streams sort keys, and `inStructOrder` is the order of a whole answer. */
 function responseObject({ request, model, seconds }: ResponsesContext, own: Json): Json {
-  const { effort, summary } = request.reasoning;
-  const isStream = request.stream === true;
-  const absent = isStream ? null : undefined;
-  const format = request.text?.format ?? null;
   return {
     object: 'response',
     created_at: seconds(),
@@ -82,23 +79,13 @@ function responseObject({ request, model, seconds }: ResponsesContext, own: Json
     tool_choice: 'auto',
     truncation: request.truncation ?? 'disabled',
     parallel_tool_calls: true,
-    text: {
-      format:
-        format === null
-          ? { type: 'text' }
-          : {
-              type: format.type,
-              name: format.name || undefined,
-              schema: format.schema === null ? undefined : plain(format.schema),
-              strict: format.strict ?? undefined,
-            },
-    },
+    text: { format: formatOf(request) },
     top_p: request.top_p ?? 1,
     presence_penalty: 0,
     frequency_penalty: 0,
     top_logprobs: 0,
     temperature: request.temperature ?? 1,
-    reasoning: effort === '' && summary === '' ? null : { effort: effort || absent, summary: summary || absent },
+    reasoning: reasoningOf(request),
     max_output_tokens: request.max_output_tokens,
     max_tool_calls: null,
     store: false,
@@ -109,6 +96,24 @@ function responseObject({ request, model, seconds }: ResponsesContext, own: Json
     prompt_cache_key: null,
     ...own,
   };
+}
+
+function formatOf({ text }: ResponsesRequest): Json {
+  const format = text?.format ?? null;
+  if (format === null) return { type: 'text' };
+  return {
+    type: format.type,
+    name: format.name || undefined,
+    schema: format.schema === null ? undefined : plain(format.schema),
+    strict: format.strict ?? undefined,
+  };
+}
+
+/** What is not stated is null in a stream, and left out of a whole answer. */
+function reasoningOf({ reasoning: { effort, summary }, stream }: ResponsesRequest): Json | null {
+  if (effort === '' && summary === '') return null;
+  const absent = stream === true ? null : undefined;
+  return { effort: effort || absent, summary: summary || absent };
 }
 
 const structOrder =
@@ -151,99 +156,107 @@ function wholeOutput(ending: Ending, id: string, itemId: string): Json[] {
   return [...reasoning, ...(calls.length > 0 ? calls : [messageItem(itemId, ending.content)])];
 }
 
-interface ItemWriter {
-  add(part: Part): string[];
-  close(): string[];
-  output(): Json[];
-}
+type WriteEvent = (type: string, fields: Json) => string;
 
 /** Output items of a stream: reasoning, then either tool calls or one message. */
-function itemWriter(
-  { rng }: ResponsesContext,
-  itemId: string,
-  event: (type: string, fields: Json) => string,
-): ItemWriter {
-  let outputIndex = 0;
-  let thinking = '';
-  let thinkingId: string | null = null;
-  let thinkingDone = false;
-  let said: string | null = null;
-  const calls: Json[] = [];
+class ItemWriter {
+  readonly #rng: Rng;
+  readonly #itemId: string;
+  readonly #event: WriteEvent;
+  readonly #calls: Json[] = [];
+  #outputIndex = 0;
+  #thinking = '';
+  #thinkingId: string | null = null;
+  #isThinkingDone = false;
+  /** Null until the message has begun. */
+  #said: string | null = null;
 
-  function think(words: string): string[] {
+  constructor(rng: Rng, itemId: string, event: WriteEvent) {
+    this.#rng = rng;
+    this.#itemId = itemId;
+    this.#event = event;
+  }
+
+  add(part: Part): string[] {
+    const thought = this.#think(part.thinking);
+    const called =
+      part.toolCalls.length === 0
+        ? []
+        : [...this.#endThinking(), ...part.toolCalls.flatMap((call, place) => this.#call(call, place))];
+    return [...thought, ...called, ...this.#say(part.content)];
+  }
+
+  /** Ends what is open. */
+  close(): string[] {
+    const frames = this.#endThinking();
+    if (this.#calls.length > 0 || this.#said === null) return frames;
+    const where = { item_id: this.#itemId, output_index: this.#outputIndex, content_index: 0 };
+    const item = messageItem(this.#itemId, this.#said);
+    return [
+      ...frames,
+      this.#event('response.output_text.done', { ...where, text: this.#said, logprobs: [] }),
+      this.#event('response.content_part.done', { ...where, part: textPart(this.#said) }),
+      this.#event('response.output_item.done', { output_index: this.#outputIndex, item }),
+    ];
+  }
+
+  output(): Json[] {
+    const reasoning = this.#thinkingId === null ? [] : [reasoningItem(this.#thinkingId, this.#thinking)];
+    if (this.#calls.length > 0) return [...reasoning, ...this.#calls];
+    return this.#said === null ? reasoning : [...reasoning, messageItem(this.#itemId, this.#said)];
+  }
+
+  #think(words: string): string[] {
     if (words === '') return [];
     const frames: string[] = [];
-    if (thinkingId === null) {
-      thinkingId = `rs_${draw(rng, 999_999)}`;
-      const item = { id: thinkingId, type: 'reasoning', summary: [] };
-      frames.push(event('response.output_item.added', { output_index: outputIndex, item }));
+    if (this.#thinkingId === null) {
+      this.#thinkingId = `rs_${draw(this.#rng, 999_999)}`;
+      const item = { id: this.#thinkingId, type: 'reasoning', summary: [] };
+      frames.push(this.#event('response.output_item.added', { output_index: this.#outputIndex, item }));
     }
-    thinking += words;
-    const where = { item_id: thinkingId, output_index: outputIndex, summary_index: 0 };
-    return [...frames, event('response.reasoning_summary_text.delta', { ...where, delta: words })];
+    this.#thinking += words;
+    const where = { item_id: this.#thinkingId, output_index: this.#outputIndex, summary_index: 0 };
+    return [...frames, this.#event('response.reasoning_summary_text.delta', { ...where, delta: words })];
   }
 
-  function endThinking(): string[] {
-    if (thinkingId === null || thinkingDone) return [];
-    thinkingDone = true;
-    const where = { item_id: thinkingId, output_index: outputIndex, summary_index: 0 };
-    const item = reasoningItem(thinkingId, thinking);
+  #endThinking(): string[] {
+    if (this.#thinkingId === null || this.#isThinkingDone) return [];
+    this.#isThinkingDone = true;
+    const where = { item_id: this.#thinkingId, output_index: this.#outputIndex, summary_index: 0 };
+    const item = reasoningItem(this.#thinkingId, this.#thinking);
     return [
-      event('response.reasoning_summary_text.done', { ...where, text: thinking }),
-      event('response.output_item.done', { output_index: outputIndex++, item }),
+      this.#event('response.reasoning_summary_text.done', { ...where, text: this.#thinking }),
+      this.#event('response.output_item.done', { output_index: this.#outputIndex++, item }),
     ];
   }
 
-  function call(each: ToolCall, place: number): string[] {
-    const id = `fc_${draw(rng, 999_999)}_${place}`;
-    const item = callItem(id, each);
-    calls.push(item);
+  #call(call: ToolCall, place: number): string[] {
+    const id = `fc_${draw(this.#rng, 999_999)}_${place}`;
+    const item = callItem(id, call);
+    this.#calls.push(item);
     const args = item['arguments'];
-    const where = { item_id: id, output_index: outputIndex + place };
+    const output_index = this.#outputIndex + place;
     const added = { ...item, status: 'in_progress', arguments: '' };
     return [
-      event('response.output_item.added', { output_index: outputIndex + place, item: added }),
-      event('response.function_call_arguments.delta', { ...where, delta: args }),
-      event('response.function_call_arguments.done', { ...where, arguments: args }),
-      event('response.output_item.done', { output_index: outputIndex + place, item }),
+      this.#event('response.output_item.added', { output_index, item: added }),
+      this.#event('response.function_call_arguments.delta', { item_id: id, output_index, delta: args }),
+      this.#event('response.function_call_arguments.done', { item_id: id, output_index, arguments: args }),
+      this.#event('response.output_item.done', { output_index, item }),
     ];
   }
 
-  function say(words: string): string[] {
-    if (words === '' || calls.length > 0) return [];
-    const frames = endThinking();
-    const where = { item_id: itemId, output_index: outputIndex, content_index: 0 };
-    if (said === null) {
-      const item = { id: itemId, type: 'message', status: 'in_progress', role: 'assistant', content: [] };
+  #say(words: string): string[] {
+    if (words === '' || this.#calls.length > 0) return [];
+    const frames = this.#endThinking();
+    const where = { item_id: this.#itemId, output_index: this.#outputIndex, content_index: 0 };
+    if (this.#said === null) {
+      const item = { id: this.#itemId, type: 'message', status: 'in_progress', role: 'assistant', content: [] };
       frames.push(
-        event('response.output_item.added', { output_index: outputIndex, item }),
-        event('response.content_part.added', { ...where, part: textPart('') }),
+        this.#event('response.output_item.added', { output_index: this.#outputIndex, item }),
+        this.#event('response.content_part.added', { ...where, part: textPart('') }),
       );
     }
-    said = (said ?? '') + words;
-    return [...frames, event('response.output_text.delta', { ...where, delta: words, logprobs: [] })];
+    this.#said = (this.#said ?? '') + words;
+    return [...frames, this.#event('response.output_text.delta', { ...where, delta: words, logprobs: [] })];
   }
-
-  return {
-    add(part) {
-      const thought = think(part.thinking);
-      const called = part.toolCalls.length === 0 ? [] : [...endThinking(), ...part.toolCalls.flatMap(call)];
-      return [...thought, ...called, ...say(part.content)];
-    },
-    close() {
-      const frames = endThinking();
-      if (calls.length > 0 || said === null) return frames;
-      const where = { item_id: itemId, output_index: outputIndex, content_index: 0 };
-      return [
-        ...frames,
-        event('response.output_text.done', { ...where, text: said, logprobs: [] }),
-        event('response.content_part.done', { ...where, part: textPart(said) }),
-        event('response.output_item.done', { output_index: outputIndex, item: messageItem(itemId, said) }),
-      ];
-    },
-    output: () => [
-      ...(thinkingId === null ? [] : [reasoningItem(thinkingId, thinking)]),
-      ...(calls.length > 0 ? calls : said === null ? [] : [messageItem(itemId, said)]),
-    ],
-  };
 }

@@ -38,79 +38,85 @@ interface Embedded {
 
 const unsupportedText = 'This server does not support embeddings. Start it with `--embeddings`';
 
+const modelOf = (request: { readonly model: string }): string => request.model;
+
 export function embeddingRoutes(world: World): Route[] {
-  const model = (request: { readonly model: string }): string => request.model;
-  return [
-    jsonRoute(world, {
-      path: '/api/embed',
-      shape: embedRequest,
-      errors: nativeErrors,
-      emptyText: 'missing request body',
-      model,
-      handle(exchange, request) {
-        const inputs = inputsOf(request.input);
-        if (inputs === null) return exchange.send(400, nativeError('invalid input type'));
-        const ask = {
-          model: request.model,
-          inputs,
-          dimensions: request.dimensions,
-          truncate: request.truncate ?? true,
-          options: optionsOf(request.options),
-          keepAliveMs: request.keep_alive,
-        };
-        embed(world, exchange, { ask, errors: nativeErrors, write: (embedded) => embedReply(request.model, embedded) });
-      },
-    }),
-    jsonRoute(world, {
-      path: '/api/embeddings',
-      shape: embeddingsRequest,
-      errors: nativeErrors,
-      emptyText: 'missing request body',
-      model,
-      handle(exchange, request) {
-        if (parseModelName(request.model) === 'missing') {
-          return exchange.send(400, nativeError('model is required'));
-        }
-        const ask = {
-          model: request.model,
-          inputs: request.prompt === '' ? [] : [request.prompt],
-          dimensions: 0,
-          truncate: true,
-          options: optionsOf(request.options),
-          keepAliveMs: request.keep_alive,
-        };
-        const write = ({ vectors }: Embedded): Reply => ({
-          headers: jsonUtf8,
-          body: goJson({ embedding: vectors[0] ?? [] }),
-        });
-        embed(world, exchange, { ask, errors: nativeErrors, write });
-      },
-    }),
-    jsonRoute(world, {
-      path: '/v1/embeddings',
-      shape: openaiEmbedRequest,
-      errors: openaiErrors,
-      model,
-      handle(exchange, request) {
-        const { encoding_format: encoding } = request;
-        const inputs = inputsOf(request.input);
-        const problem =
-          encodingProblem(encoding) ??
-          (inputs === null || request.input === null || isEmptyList(request.input) ? 'invalid input' : null);
-        if (problem !== null) return exchange.send(400, openaiErrors.reply(400, problem, 'reading'));
-        const ask = {
-          model: request.model,
-          inputs: request.input === '' ? [''] : inputs!,
-          dimensions: request.dimensions,
-          truncate: true,
-          options: {},
-          keepAliveMs: null,
-        };
-        const write = (embedded: Embedded): Reply => openaiEmbedReply(request.model, encoding, embedded);
-        embed(world, exchange, { ask, errors: openaiErrors, write });
-      },
-    }),
-  ];
+  return [embedRoute(world), oldEmbeddingsRoute(world), openaiEmbeddingsRoute(world)];
+}
+
+function embedRoute(world: World): Route {
+  return jsonRoute(world, {
+    path: '/api/embed',
+    shape: embedRequest,
+    errors: nativeErrors,
+    emptyText: 'missing request body',
+    model: modelOf,
+    handle(exchange, request) {
+      const inputs = inputsOf(request.input);
+      if (inputs === null) return exchange.send(400, nativeError('invalid input type'));
+      const ask = {
+        model: request.model,
+        inputs,
+        dimensions: request.dimensions,
+        truncate: request.truncate ?? true,
+        options: optionsOf(request.options),
+        keepAliveMs: request.keep_alive,
+      };
+      embed(world, exchange, { ask, errors: nativeErrors, write: (embedded) => embedReply(request.model, embedded) });
+    },
+  });
+}
+
+function oldEmbeddingsRoute(world: World): Route {
+  return jsonRoute(world, {
+    path: '/api/embeddings',
+    shape: embeddingsRequest,
+    errors: nativeErrors,
+    emptyText: 'missing request body',
+    model: modelOf,
+    handle(exchange, request) {
+      if (parseModelName(request.model) === 'missing') return exchange.send(400, nativeError('model is required'));
+      const ask = {
+        model: request.model,
+        inputs: request.prompt === '' ? [] : [request.prompt],
+        dimensions: 0,
+        truncate: true,
+        options: optionsOf(request.options),
+        keepAliveMs: request.keep_alive,
+      };
+      const write = ({ vectors }: Embedded): Reply => ({
+        headers: jsonUtf8,
+        body: goJson({ embedding: vectors[0] ?? [] }),
+      });
+      embed(world, exchange, { ask, errors: nativeErrors, write });
+    },
+  });
+}
+
+function openaiEmbeddingsRoute(world: World): Route {
+  return jsonRoute(world, {
+    path: '/v1/embeddings',
+    shape: openaiEmbedRequest,
+    errors: openaiErrors,
+    model: modelOf,
+    handle(exchange, request) {
+      const { encoding_format: encoding } = request;
+      const inputs = request.input === '' ? [''] : inputsOf(request.input);
+      const isInvalid = inputs === null || inputs.length === 0;
+      const problem = encodingProblem(encoding) ?? (isInvalid ? 'invalid input' : null);
+      if (problem !== null) return exchange.send(400, openaiErrors.reply(400, problem, 'reading'));
+      const ask = {
+        model: request.model,
+        inputs: inputs ?? [],
+        dimensions: request.dimensions,
+        truncate: true,
+        options: {},
+        keepAliveMs: null,
+      };
+      const write = (embedded: Embedded): Reply => openaiEmbedReply(request.model, encoding, embedded);
+      embed(world, exchange, { ask, errors: openaiErrors, write });
+    },
+  });
 }
 
 /** Null for what Ollama does not take. */
@@ -119,10 +125,6 @@ function inputsOf(input: GoValue): readonly string[] | null {
   if (typeof input === 'string') return input === '' ? [] : [input];
   const list = plain(input);
   return Array.isArray(list) && list.every((each) => typeof each === 'string') ? list : null;
-}
-
-function isEmptyList(input: GoValue): boolean {
-  return Array.isArray(input) && input.length === 0;
 }
 
 function encodingProblem(encoding: string): string | null {

@@ -15,11 +15,18 @@ import { compatError } from './voice.ts';
 import { voiceContext, type World } from './world.ts';
 
 export function inferenceRoutes(world: World): Route[] {
-  const anthropicErrors: Errors = {
-    reply: (status, text, place) => compatError(anthropicErrorBody(world.luck(), status, text), place),
-  };
+  return [
+    ...nativeRoutes(world),
+    ...openaiRoutes(world),
+    ...agentRoutes(world),
+    transcriptionRoute(world, openaiErrors),
+  ];
+}
+
+const model = (request: { readonly model: string }): string => request.model;
+
+function nativeRoutes(world: World): Route[] {
   const missing = 'missing request body';
-  const model = (request: { readonly model: string }): string => request.model;
   return [
     jsonRoute(world, {
       path: '/api/chat',
@@ -43,6 +50,11 @@ export function inferenceRoutes(world: World): Route[] {
         converse(world, exchange, { ask: generateAsk(request), voice, faults });
       },
     }),
+  ];
+}
+
+function openaiRoutes(world: World): Route[] {
+  return [
     jsonRoute(world, {
       path: '/v1/chat/completions',
       shape: chatCompletionRequest,
@@ -65,6 +77,15 @@ export function inferenceRoutes(world: World): Route[] {
         converse(world, exchange, { ask: completionAsk(request), voice, faults });
       },
     }),
+  ];
+}
+
+/** The APIs that agents speak. */
+function agentRoutes(world: World): Route[] {
+  const anthropicErrors: Errors = {
+    reply: (status, text, place) => compatError(anthropicErrorBody(world.luck(), status, text), place),
+  };
+  return [
     jsonRoute(world, {
       path: '/v1/responses',
       shape: responsesRequest,
@@ -86,6 +107,5 @@ export function inferenceRoutes(world: World): Route[] {
         converse(world, exchange, { ask, voice: messagesVoice({ ...context, stream: request.stream }), faults });
       },
     }),
-    transcriptionRoute(world, openaiErrors),
   ];
 }

@@ -112,9 +112,9 @@ export async function createSimulatedOllama(
       clock,
       faults: world.faults,
       scripts: world.scripts,
-      refuse: listener.refuse,
-      accept: listener.accept,
-      crash: listener.crash,
+      refuse: (forMs) => listener.refuse(forMs),
+      accept: () => listener.accept(),
+      crash: (downMs) => listener.crash(downMs),
       call: (call) => answer(world, listener, call),
     },
     async close() {

@@ -95,7 +95,7 @@ async function push(world: World, exchange: Exchange, { progress, name }: Omit<P
     return progress.fail('file does not exist');
   }
   if (world.options.registry === 'unreachable') {
-    const url = `${registryUrl(name, 'blobs', manifest.layers[0]!.digest)}`;
+    const url = registryUrl(name, 'blobs', manifest.layers[0]!.digest);
     return progress.fail(`Head ${goQuoted(url)}: ${noSuchHost}`);
   }
   const uploads = createDownloads(world.clock, world.options.pullBytesPerSecond);

@@ -14,8 +14,8 @@ export async function simulatedOllamas(
 ): Promise<SimulatedOllama[]> {
   const started = await Promise.all(
     Array.from({ length: count }, (_, i) => {
-      const defaults = { loadMs: 20, tokensPerSecond: 1_000, prefillTokensPerSecond: 100_000, seed: i + 1 };
-      return createSimulatedOllama({ ...defaults, ...options, name: `sim-${i + 1}` });
+      const quick = { loadMs: 20, tokensPerSecond: 1_000, prefillTokensPerSecond: 100_000, promptOverheadMs: 0 };
+      return createSimulatedOllama({ ...quick, seed: i + 1, ...options, name: `sim-${i + 1}` });
     }),
   );
   t.after(() => Promise.all(started.map((simulated) => simulated.close())));
