@@ -29,7 +29,7 @@ export function keepAliveOf(fields: BodyFields): Millis | null {
 }
 
 function lasting(nanoseconds: number): Millis {
-  return nanoseconds < 0 ? Number.POSITIVE_INFINITY : nanoseconds / 1e6;
+  return nanoseconds < 0 ? Number.POSITIVE_INFINITY : Math.abs(nanoseconds) / 1e6;
 }
 
 /** Whole nanoseconds of a duration as Go's time.ParseDuration reads it, e.g. `1h30m`, `-1s`, `0`; null when it refuses it. */
