@@ -26,7 +26,7 @@ export interface Ask {
   readonly body: Buffer | Readable | null;
   /**
    * Whether it may be sent twice. Then a kept-alive connection that turns out to be closed before a byte of the answer came is
-   * replaced by a fresh one, once; the backend had been asked nothing it could have begun.
+   * replaced by a fresh one, once; the backend had been asked nothing it could have begun. What may not has a connection of its own.
    */
   readonly repeatable: boolean;
   readonly timeouts: CallTimeouts;
@@ -89,9 +89,9 @@ export function createClient(spec: Pick<BackendSpec, 'url' | 'tls' | 'auth'>, cl
     };
     const isRepeatable = ask.repeatable && !isStream(ask.body);
     const call = new UpstreamCall(ask.timeouts, receiver, clock, isRepeatable ? afresh : null);
-    // What is streamed up can't be sent again, so it does not risk a kept-alive connection that has just been closed.
-    if (isStream(ask.body)) afresh();
-    else dispatch(pool, request, call);
+    // What can't be sent again does not risk a kept-alive connection that has just been closed.
+    if (isRepeatable) dispatch(pool, request, call);
+    else afresh();
     return call;
   }
 

@@ -6,8 +6,8 @@
 import type { BackendId, ClientId, Clock, Millis } from './types.ts';
 
 export interface BlobMemory {
-  /** The backend has the whole file. */
-  remember(digest: string, backend: BackendId): void;
+  /** The backend has the whole file; known for `ttlMs`. */
+  remember(digest: string, backend: BackendId, ttlMs: Millis): void;
   /** It turned out not to have it. */
   forget(digest: string, backend: BackendId): void;
   /** Latest first. */
@@ -22,11 +22,11 @@ const LIMIT = 10_000;
 /** Between two uploads of one create, or the last of them and the create. */
 const PIN_MS = 15 * 60_000;
 
-export function createBlobMemory({ clock }: { readonly clock: Clock }, ttlMs: Millis): BlobMemory {
+export function createBlobMemory({ clock }: { readonly clock: Clock }): BlobMemory {
   const digests = new Recent<Map<BackendId, Millis>>(LIMIT);
   const pins = new Recent<{ readonly backend: BackendId; readonly until: Millis }>(LIMIT);
   return {
-    remember(digest, backend) {
+    remember(digest, backend, ttlMs) {
       const held = digests.get(digest) ?? new Map<BackendId, Millis>();
       held.delete(backend);
       held.set(backend, clock.now() + ttlMs);

@@ -63,7 +63,7 @@ function failure(code: BackendFailure['code'], message: string): BackendFailure 
   return { code, message, staleSocket: false, cause: undefined };
 }
 
-export function isGood(answered: Answered): answered is WholeAnswer {
+export function isGood(answered: Answered): boolean {
   return answered.kind === 'answer' && answered.status < 400;
 }
 

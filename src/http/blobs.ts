@@ -6,9 +6,10 @@ import type { Ask } from '../backends/client.ts';
 import type { BlobMemory } from '../core/blob-memory.ts';
 import { GatewayError } from '../core/errors.ts';
 import { isReachable, placeUpload, type PlacementOptions, type Where } from '../core/placement.ts';
-import type { BackendId, Clock } from '../core/types.ts';
+import type { BackendId } from '../core/types.ts';
 import { askWhole, errorTextOf, isGood, type Answered, type WholeAnswer } from './ask.ts';
 import { hasUnreadBody, ownHeaders, requestHeaders } from './headers.ts';
+import { endWithoutBody } from './linger.ts';
 import { startUpload, type Upload, type UploadEnd } from './upload.ts';
 import { sentTo, unanswered, type Grounds, type Visit } from './visit.ts';
 
@@ -24,8 +25,6 @@ const DIGEST = /^sha256[:-][0-9a-fA-F]{64}$/;
 const MOST_DIGESTS = 256;
 /** Backends tried before an upload begins. */
 const MOST_TRIES = 3;
-/** How long the rest of an unwanted body is read, so that the answer arrives before the connection is closed. */
-const LINGER_MS = 2000;
 
 export function createBlobs(grounds: Grounds, memory: BlobMemory, options: PlacementOptions): Blobs {
   return new BlobDesk(grounds, memory, options);
@@ -112,7 +111,7 @@ class BlobDesk implements Blobs {
     } else {
       const existed = presence.get(having[0]!) as WholeAnswer;
       answerWith(visit, { ...existed, length: 0 }, having, failed);
-      await this.#linger(visit);
+      endWithoutBody(visit.exchange);
     }
   }
 
@@ -140,7 +139,7 @@ class BlobDesk implements Blobs {
   ): Promise<void> {
     const answers = await this.#send(visit, digest, to);
     const taken = to.filter((_, index) => isGood(answers[index]!));
-    for (const id of taken) this.#memory.remember(digest, id);
+    for (const id of taken) this.#memory.remember(digest, id, this.#options.blobMemory);
     const lost = [...failed, ...to.filter((id) => !taken.includes(id))];
     if (taken.length + having.length === 0) {
       const refusal = answers.find((answered) => answered.kind === 'answer');
@@ -148,11 +147,11 @@ class BlobDesk implements Blobs {
       answerWith(visit, refusal, to, []);
     } else {
       if (lost.length > 0) visit.account.outcome = 'partly-done';
-      const created = answers.find((answered) => isGood(answered) && answered.status === 201);
+      const created = answers.find((answered) => answered.kind === 'answer' && answered.status === 201);
       const answer = (created ?? answers.find(isGood)) as WholeAnswer | undefined;
       answerWith(visit, answer ?? { status: 200, headers: [], body: Buffer.alloc(0) }, [...having, ...taken], lost);
     }
-    await this.#linger(visit);
+    endWithoutBody(visit.exchange);
   }
 
   async #send(visit: Visit, digest: string, to: readonly BackendId[]): Promise<readonly Answered[]> {
@@ -203,7 +202,7 @@ class BlobDesk implements Blobs {
       ids.map(async (id) => [id, await askWhole(client(id), ask, visit.exchange.left)] as const),
     );
     for (const [id, answered] of answers) {
-      if (isGood(answered)) this.#memory.remember(digest, id);
+      if (isGood(answered)) this.#memory.remember(digest, id, this.#options.blobMemory);
       else if (answered.kind === 'answer') this.#memory.forget(digest, id);
     }
     return new Map(answers);
@@ -231,11 +230,6 @@ class BlobDesk implements Blobs {
       .view()
       .filter(isReachable)
       .map(({ id }) => id);
-  }
-
-  async #linger({ exchange }: Visit): Promise<void> {
-    if (hasUnreadBody(exchange.request)) await restOf(exchange.request, this.#grounds.clock);
-    exchange.end();
   }
 }
 
@@ -277,16 +271,4 @@ function answerWith(
   const bodyLength = exchange.method === 'HEAD' ? (length ?? null) : body.length;
   exchange.head(status, [...headers, ...own, ...lost, ...close], bodyLength);
   exchange.write(body);
-}
-
-/** Reads and drops what still comes, for a while. */
-function restOf(request: Visit['exchange']['request'], clock: Clock): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = clock.after(LINGER_MS, resolve);
-    const done = (): void => {
-      timer.cancel();
-      resolve();
-    };
-    request.once('end', done).once('close', done).resume();
-  });
 }

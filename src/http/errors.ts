@@ -5,6 +5,7 @@ import type { Dialect, Rendered, Route } from '../dialects/dialect.ts';
 import type { Account } from './account.ts';
 import type { Exchange } from './exchange.ts';
 import { hasUnreadBody } from './headers.ts';
+import { endWithoutBody } from './linger.ts';
 
 /** An error of any origin as a GatewayError; what is not one is our bug. */
 export function asGatewayError(error: unknown): GatewayError {
@@ -34,7 +35,7 @@ function answerRendered(exchange: Exchange, rendered: Rendered, outcome: Failure
   const body = Buffer.from(rendered.body, 'utf8');
   exchange.head(rendered.status, headers, body.length);
   exchange.write(body);
-  exchange.end();
+  endWithoutBody(exchange);
 }
 
 /**

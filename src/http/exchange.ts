@@ -8,6 +8,7 @@ import { Type, type Static } from 'typebox';
 import { Duration, Size } from '../core/options.ts';
 import type { Clock, Millis, Timer } from '../core/types.ts';
 import { Backlog, type BacklogBudget } from './backlog.ts';
+import { withOrigin } from './door.ts';
 
 export interface Exchange {
   readonly method: string;
@@ -112,10 +113,14 @@ export class NodeExchange implements Exchange {
   #progressAt: Millis = 0;
   #stallTimer: Timer | null = null;
 
-  constructor(request: IncomingMessage, response: ServerResponse, flow: FlowLimits) {
+  readonly #allowOrigin: string | null;
+
+  /** `allowOrigin`: what the answer tells the browser of a page that may read it; null when no page is involved. */
+  constructor(request: IncomingMessage, response: ServerResponse, flow: FlowLimits, allowOrigin: string | null = null) {
     this.request = request;
     this.#response = response;
     this.#flow = flow;
+    this.#allowOrigin = allowOrigin;
     this.#backlog = new Backlog(flow.budget);
     response.on('close', () => this.#closed());
   }
@@ -157,7 +162,8 @@ export class NodeExchange implements Exchange {
       response.removeHeader('connection');
     }
     const bodiless = this.method === 'HEAD' || status === 204 || status === 304;
-    const all = length === null || status === 204 ? headers : [...headers, 'Content-Length', String(length)];
+    const fields = withOrigin(headers, this.#allowOrigin);
+    const all = length === null || status === 204 ? fields : [...fields, 'Content-Length', String(length)];
     response.writeHead(status, all as string[]);
     this.#framing = bodiless ? 'none' : length === null && response.chunkedEncoding ? 'chunked' : 'plain';
     // From here on we frame the chunks ourselves: one write per turn instead of Node's four per chunk.

@@ -12,6 +12,7 @@ import { attempt, type AttemptDependencies, type FailedAttempt, type Traveller }
 import { receiveBody, type BodyLimits } from './body.ts';
 import { answerError, answerUnknownModel, asGatewayError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
+import type { Visit } from './visit.ts';
 
 export interface JourneyDependencies extends AttemptDependencies {
   readonly scheduler: Scheduler;
@@ -19,6 +20,8 @@ export interface JourneyDependencies extends AttemptDependencies {
   /** A keyed hash, so that prompts can be compared without being kept. */
   readonly hash: (text: string | Uint8Array) => string;
   readonly limits: BodyLimits;
+  /** Answers a request that only takes a model out of memory: it needs no slot, and concerns more than one backend. */
+  readonly unload: (visit: Visit, body: Buffer, reading: Reading) => Promise<void>;
 }
 
 export async function journey(
@@ -38,6 +41,10 @@ export async function journey(
     modelText = reading.modelText;
     account.stream = reading.stream;
     account.model = reading.model;
+    if (reading.task === 'unload') {
+      await dependencies.unload({ exchange, route, dialect, account, clock, parameter: null }, body, reading);
+      return;
+    }
     const job = jobOf(reading, exchange, account);
     let fingerprint: string | null = null;
     await firstAnswer(

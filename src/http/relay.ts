@@ -33,7 +33,8 @@ export interface RelayContext {
   readonly dialect: Dialect;
   readonly route: Route;
   readonly reading: Reading;
-  readonly lease: Lease;
+  /** Whom it is asked, and why that one. */
+  readonly lease: Pick<Lease, 'backend' | 'reason'>;
   readonly account: Account;
   readonly clock: Clock;
   /** Reports the first byte of a good answer: the breaker's verdict and the time to first token. */

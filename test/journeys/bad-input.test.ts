@@ -53,7 +53,7 @@ describe('bad input', () => {
     const { gateway: small } = await setUp(t);
     const declared = await exchangeBytes(
       small.port,
-      `POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: ${1024 ** 3}\r\n\r\n{"model"`,
+      `POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${1024 ** 3}\r\n\r\n{"model"`,
     );
     const answer = parseAnswer(declared);
     assert.equal(answer.status, 413);
@@ -92,7 +92,7 @@ describe('bad input', () => {
     for (const type of ['Content-Type: application/x-www-form-urlencoded\r\n', 'Content-Type: ;;nonsense\r\n', '']) {
       const bytes = await exchangeBytes(
         gateway.port,
-        `POST /api/chat HTTP/1.1\r\nHost: x\r\n${type}Connection: close\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
+        `POST /api/chat HTTP/1.1\r\nHost: localhost\r\n${type}Connection: close\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
       );
       assert.equal(parseAnswer(bytes).status, 200, type);
     }
@@ -101,7 +101,7 @@ describe('bad input', () => {
   it('with an endless head is refused and harms nothing', async (t) => {
     const { gateway } = await setUp(t);
     const filler = `X-Filler: ${'a'.repeat(16_000)}\r\n`;
-    const bytes = await exchangeBytes(gateway.port, `GET / HTTP/1.1\r\nHost: x\r\n${filler.repeat(5)}`);
+    const bytes = await exchangeBytes(gateway.port, `GET / HTTP/1.1\r\nHost: localhost\r\n${filler.repeat(5)}`);
     assert.match(bytes, /^HTTP\/1\.1 431 /);
     assert.equal(await (await fetch(gateway.url)).text(), 'Ollama is running');
   });
