@@ -4,15 +4,20 @@ import { BreakerOptions } from '../backends/breaker.ts';
 import { ProberOptions } from '../backends/prober.ts';
 import { BackendOptions } from '../core/backend.ts';
 import { HealthOptions } from '../core/health.ts';
+import { PlacementOptions } from '../core/placement.ts';
 import { PolicyOptions } from '../core/policies/choice.ts';
 import { QuarantineOptions } from '../core/quarantine.ts';
 import { RetryOptions } from '../core/retry.ts';
 import { SchedulerOptions } from '../core/scheduler.ts';
+import { DiscoveryOptions } from '../backends/discovery/dns.ts';
+import { OverloadOptions } from '../http/pressure.ts';
+import { ShutdownOptions } from '../http/stop.ts';
 import { SlowClientOptions } from '../http/exchange.ts';
+import { SurfaceOptions } from '../http/proxy.ts';
 import { TimeoutOptions } from '../http/timeouts.ts';
 import { LogOptions } from '../observe/log.ts';
 import { MetricsOptions } from '../observe/metrics.ts';
-import { AdminOptions, ListenOptions, ShutdownOptions, SimulateOptions } from './sections.ts';
+import { AdminOptions, ListenOptions, SimulateOptions } from './sections.ts';
 import { schemaNode, type SchemaNode } from './schema-node.ts';
 
 function describe(schema: TSchema): { description: string } {
@@ -40,11 +45,15 @@ export const ConfigSchema = Type.Object(
     queue: SchedulerOptions,
     timeouts: TimeoutOptions,
     slowClients: SlowClientOptions,
+    placement: PlacementOptions,
+    surface: SurfaceOptions,
     retry: RetryOptions,
     quarantine: QuarantineOptions,
     health: HealthOptions,
     probes: ProberOptions,
     breaker: BreakerOptions,
+    discovery: DiscoveryOptions,
+    overload: OverloadOptions,
     log: LogOptions,
     metrics: MetricsOptions,
     shutdown: ShutdownOptions,

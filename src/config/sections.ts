@@ -4,6 +4,14 @@ import { Address, Duration, Secret, Size } from '../core/options.ts';
 
 const closed = { additionalProperties: false } as const;
 
+/** As Ollama lists them: this machine under three names, and the shells of desktop applications. */
+const ollamaOrigins = [
+  ...['localhost', '127.0.0.1', '0.0.0.0'].flatMap((host) =>
+    ['http', 'https'].flatMap((scheme) => [`${scheme}://${host}`, `${scheme}://${host}:*`]),
+  ),
+  ...['app', 'file', 'tauri', 'vscode-webview', 'vscode-file'].map((scheme) => `${scheme}://*`),
+];
+
 export const ListenOptions = Type.Object(
   {
     address: Address({
@@ -29,10 +37,27 @@ export const ListenOptions = Type.Object(
       description: 'How long an idle connection of a client is kept; longer than any load balancer in front keeps it.',
       default: '75s',
     }),
+    reusePort: Type.Boolean({
+      description: 'Let another process listen on the same ports meanwhile, so that a new one can start before the old one stops.',
+      default: false,
+    }),
     headerLimit: Size({
       description: 'The largest head of a request: its first line and all its header fields.',
       default: '64KiB',
       minimum: '1KiB',
+    }),
+    origins: Type.Array(Type.String({ minLength: 1 }), {
+      description:
+        'Web pages that may speak to the gateway, by origin; one `*` in an origin stands for any text, `*` alone for every ' +
+        'page. The default is that of Ollama; a list replaces it.',
+      default: ollamaOrigins,
+    }),
+    hosts: Type.Array(Type.String({ minLength: 1 }), {
+      description:
+        'Names the gateway answers to while it listens on loopback, beside localhost, this machine’s name, `*.local`, ' +
+        '`*.internal` and private addresses; for a proxy on this machine that passes its own name on. `*` is any name. It keeps ' +
+        'web pages from reaching the gateway under a name of theirs.',
+      default: [],
     }),
   },
   { ...closed, description: 'The listener for clients.' },
@@ -56,18 +81,6 @@ export const AdminOptions = Type.Object(
   { ...closed, description: 'The listener for operators.' },
 );
 export type AdminOptions = Static<typeof AdminOptions>;
-
-export const ShutdownOptions = Type.Object(
-  {
-    delay: Duration({
-      description: 'After SIGTERM, how long to go on accepting while /readyz already says no.',
-      default: '0',
-    }),
-    grace: Duration({ description: 'How long answers under way may take to finish after that.', default: '30s' }),
-  },
-  { ...closed, description: 'Stopping.' },
-);
-export type ShutdownOptions = Static<typeof ShutdownOptions>;
 
 export const SimulateOptions = Type.Object(
   {
