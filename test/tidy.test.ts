@@ -28,7 +28,7 @@ const walls: Readonly<Record<string, Wall>> = {
     packages: ['node:*'],
   },
   'main.ts': { rooms: ['cli', 'system.ts'], packages: ['node:*'] },
-  'system.ts': { rooms: ['core'], packages: ['node:*'] },
+  'system.ts': { rooms: ['core'], packages: ['node:*', 'node:process'] },
 };
 
 /** Libraries that are translated into our words in one file, so that another can take their place. */

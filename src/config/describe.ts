@@ -85,8 +85,11 @@ function sectionRows(schema: SchemaNode, name: string, path: Path | null): Optio
   );
 }
 
+/** Whether one row says everything: there are no named options inside. */
 function isPlain(schema: SchemaNode): boolean {
-  return shapeOf(schema).kind === 'leaf';
+  const shape = shapeOf(schema);
+  if (shape.kind === 'list') return isPlain(shape.items);
+  return shape.kind === 'map' ? isPlain(shape.values) : shape.kind === 'leaf';
 }
 
 function rowOf({ schema, name, path, isRequired }: Option): OptionRow {
@@ -140,7 +143,7 @@ const TYPE_OF_FORMAT: Readonly<Record<string, string>> = {
 };
 
 function plural(type: string): string {
-  return type.replace(/^(integer|number|duration|size|text|secret|URL)\b/, '$1s');
+  return type.replace(/^(integer|number|duration|size|text|secret|URL|list)\b/, '$1s');
 }
 
 function defaultText(schema: SchemaNode): string {

@@ -38,7 +38,8 @@ export const ListenOptions = Type.Object(
       default: '75s',
     }),
     reusePort: Type.Boolean({
-      description: 'Let another process listen on the same ports meanwhile, so that a new one can start before the old one stops.',
+      description:
+        'Let another process listen on the same ports meanwhile, so that a new one can start before the old one stops.',
       default: false,
     }),
     headerLimit: Size({

@@ -39,7 +39,8 @@ function readLeaf(schema: SchemaNode, text: string): unknown {
 
 function readFlow(text: string): unknown {
   try {
-    return parse(text, { logLevel: 'silent', maxAliasCount: 0 });
+    // At the level `silent` the parser would make something of half a value instead of throwing.
+    return parse(text, { logLevel: 'error', maxAliasCount: 0 });
   } catch {
     return text;
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { loadConfig, type Loaded, type LoadedConfig } from '../../src/config/load.ts';
 import { renderOrigin, renderProblem, type Layer } from '../../src/config/problem.ts';
+import { defaultPolicy, policyNames } from '../../src/core/policies/choice.ts';
 import { memoryFiles, type FileTree } from '../support/io.ts';
 
 interface World {
@@ -50,7 +51,7 @@ describe('a configuration', () => {
       assert.equal(config.timeouts.connect, 2000);
       assert.equal(config.timeouts.total, 0);
       assert.deepEqual(config.backends, []);
-      assert.deepEqual(config.policy, { name: 'least-connections' });
+      assert.equal(typeof config.policy === 'string' ? '' : config.policy.name, defaultPolicy);
       assert.deepEqual(told, []);
     }
   });
@@ -99,11 +100,12 @@ backends:
   - name: gpu1
     url: http://10.0.0.3:11434
 `;
+    const names = policyNames.map((name) => `\`${name}\``);
     assert.deepEqual(await problems({ yaml }), [
       'c.yaml:2:12: `listen.address` should be `HOST:PORT`, such as `127.0.0.1:11435`, `[::1]:11435` or `:11435` for every interface, not `127.0.0.1`',
       'c.yaml:4:10: `queue.limit` should be a whole number, at least 0, at most 1000000, not `-3`',
       'c.yaml:5:12: `queue.timeout` should be a duration with its unit, such as `250ms`, `30s`, `10m`, `1h30m` or `0`, not `30`',
-      'c.yaml:6:9: `policy` should be one of `least-connections`, `round-robin`, `weighted`, `power-of-two`, `random`, `ip-hash`, not `least-conections`; did you mean `least-connections`?',
+      `c.yaml:6:9: \`policy\` should be one of ${names.join(', ')}, not \`least-conections\`; did you mean \`least-connections\`?`,
       'c.yaml:10:5: unknown option `slotz` in `backends[0]`; did you mean `slots`?',
       'c.yaml:11:11: `backends[1]` has the name of `backends[0]`, `gpu1`; give it another `name`',
     ]);
@@ -284,6 +286,7 @@ describe('the environment', () => {
     const env = { LLAMERO_QUEUE_LIMIT: 'many', LLAMERO_BACKENDS: 'http://a#slotz=2', LLAMERO_POLICY: '{name: [' };
     const said = await problems({ env });
     assert.equal(said.length, 3);
+    assert.match((await problems({ env: { LLAMERO_BACKENDS: '[http://a' } }))[0]!, /a list.*not `\[http:\/\/a`/);
     assert.match(said.find((text) => text.startsWith('LLAMERO_QUEUE_LIMIT: '))!, /a whole number.*not `many`/);
     assert.match(said.find((text) => text.startsWith('LLAMERO_BACKENDS: '))!, /did you mean `slots`/);
     assert.match(said.find((text) => text.startsWith('LLAMERO_POLICY: '))!, /one of/);
@@ -310,10 +313,8 @@ describe('the environment', () => {
   });
 
   it('counts an empty variable as unset', async () => {
-    assert.equal(
-      (await good({ env: { LLAMERO_QUEUE_LIMIT: '', LLAMERO_CONFIG: '', LLAMERO_NOPE: '' } })).config.queue.limit,
-      1000,
-    );
+    const { config } = await good({ env: { LLAMERO_QUEUE_LIMIT: '', LLAMERO_CONFIG: '', LLAMERO_BACKENDS: '' } });
+    assert.deepEqual(config, (await good({})).config);
   });
 
   it('warns about a variable that means nothing', async () => {

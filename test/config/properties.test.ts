@@ -98,7 +98,7 @@ describe('whatever a file holds', () => {
         for (const problem of loaded.problems)
           assert.match(renderProblem(problem), /^(?:c\.yaml:[0-9]+:[0-9]+|--config): \S/);
       }),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   });
 
@@ -112,7 +112,7 @@ describe('whatever a file holds', () => {
           if (!loaded.ok) assert.ok(loaded.problems.length > 0);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   });
 
@@ -127,13 +127,15 @@ describe('whatever a file holds', () => {
           for (const problem of loaded.problems) assert.match(renderProblem(problem), /^LLAMERO_[A-Z_]+: \S|^`/);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   });
 });
 
 describe('whatever three places say', () => {
   it('each option is what the highest of them says', async () => {
+    const defaults = await load('');
+    assert.ok(defaults.ok);
     await fc.assert(
       fc.asyncProperty(said, said, said, async (flag, env, file) => {
         const defined = (value: object): object => JSON.parse(JSON.stringify(value)) as object;
@@ -152,9 +154,12 @@ describe('whatever three places say', () => {
         const loaded = await load(yaml, variables, flags);
         assert.ok(loaded.ok);
         const { queue, backends: found } = loaded.config;
-        assert.equal(queue.limit, flag.limit ?? env.limit ?? file.limit ?? 1000);
-        const timeout = flag.timeout ?? env.timeout ?? file.timeout ?? '120s';
-        assert.equal(queue.timeout, Number.parseInt(timeout, 10) * 1000);
+        assert.equal(queue.limit, flag.limit ?? env.limit ?? file.limit ?? defaults.config.queue.limit);
+        const timeout = flag.timeout ?? env.timeout ?? file.timeout;
+        assert.equal(
+          queue.timeout,
+          timeout === undefined ? defaults.config.queue.timeout : Number.parseInt(timeout, 10) * 1000,
+        );
         // A variable with no backends in it is an empty one, and counts as unset.
         const list = flag.backends ?? (env.backends?.length ? env.backends : undefined) ?? file.backends ?? [];
         assert.deepEqual(
@@ -162,7 +167,7 @@ describe('whatever three places say', () => {
           list,
         );
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 });
@@ -204,7 +209,7 @@ describe('the effective configuration', () => {
         if (!again.ok) assert.fail(again.problems.map(renderProblem).join('\n'));
         assert.deepEqual<Config>(again.config, first.config);
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   });
 
