@@ -77,7 +77,10 @@ export function base64Problem(encoded: string): number | null {
   const padding = encoded.slice(body.length).replaceAll(/[\r\n]/gu, '');
   const wanted = quantum === 0 ? '' : quantum === 1 ? null : '='.repeat(4 - quantum);
   if (padding === wanted) return null;
-  return padding === '' ? encoded.length - quantum : body.length;
+  if (padding === '') return encoded.length - quantum;
+  if (wanted === null) return body.length;
+  if (padding.startsWith(wanted)) return body.length + wanted.length;
+  return wanted.startsWith(padding) ? encoded.length : body.length;
 }
 
 /** A json.RawMessage as text; empty for none. */

@@ -140,7 +140,7 @@ function shownLayers(layers: readonly Layer[], count: number): Layer[] {
 /** Downloads under way or cut short, by digest. */
 export interface Downloads {
   /** Tells how far a blob is until it is there. False when the client left before. */
-  follow(layer: Layer, exchange: Exchange, tell: (completed: number) => void): Promise<boolean>;
+  follow(layer: Layer, exchange: Pick<Exchange, 'onGone'>, tell: (completed: number) => void): Promise<boolean>;
 }
 
 interface Part {
