@@ -2,7 +2,7 @@
 import type { Path } from './problem.ts';
 import { envName } from './settings.ts';
 import { shapeOf, wordsOf, type SchemaNode } from './schema-node.ts';
-import { ADDRESS_PATTERN, DURATION_PATTERN, SIZE_PATTERN } from './units.ts';
+import { ADDRESS_PATTERN, DURATION_PATTERN, formatDuration, formatSize, SIZE_PATTERN } from './units.ts';
 
 export interface OptionRow {
   /** As in a file: `queue.limit`, `backends[].url`, `policy (power-of-two).choices`. */
@@ -146,8 +146,15 @@ function plural(type: string): string {
   return type.replace(/^(integer|number|duration|size|text|secret|URL|list)\b/, '$1s');
 }
 
+/** The default as one would write it in a file. */
+function writtenDefault({ default: value, format }: SchemaNode): unknown {
+  if (typeof value !== 'number' || value === 0) return value;
+  if (format === 'duration') return formatDuration(value);
+  return format === 'size' ? formatSize(value) : value;
+}
+
 function defaultText(schema: SchemaNode): string {
-  const written = schema.default;
+  const written = writtenDefault(schema);
   if (typeof written === 'string') return written;
   return Array.isArray(written) ? `[${written.join(', ')}]` : JSON.stringify(written);
 }
@@ -168,7 +175,7 @@ const VARIABLE = { type: 'string', pattern: '\\$\\{[A-Za-z_]' };
 function forEditor(schema: SchemaNode): Record<string, unknown> {
   const about = {
     ...(schema.description === undefined ? {} : { description: schema.description }),
-    ...(schema.default === undefined ? {} : { default: schema.default }),
+    ...(schema.default === undefined ? {} : { default: writtenDefault(schema) }),
   };
   const shape = shapeOf(schema);
   switch (shape.kind) {

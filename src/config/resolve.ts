@@ -142,7 +142,8 @@ class Resolver {
       case 'section':
         return this.resolve(schema, [chosen], path);
       case 'leaf':
-        return convert(schema, value);
+        // A default may already be what the room receives: a number of milliseconds or bytes.
+        return chosen.layer === DEFAULTS && typeof value === 'number' ? value : convert(schema, value);
     }
   }
 }

@@ -91,6 +91,20 @@ describe('maps, choices and lists of lists', () => {
     assert.equal(renderOrigin(origins.get('tls.key')!), 'layer 1');
   });
 
+  it('may have defaults in milliseconds and bytes, which are shown with their unit', () => {
+    const plain = schemaNode(
+      Type.Object({
+        wait: Duration({ description: 'A wait.', default: 45_000 }),
+        room: Size({ description: 'Room.', default: 2048 }),
+      }),
+    );
+    assert.deepEqual(resolve(plain, []).value, { wait: 45_000, room: 2048 });
+    assert.deepEqual(
+      describeSections(plain).flatMap(({ rows }) => rows.map((row) => row.default)),
+      ['45s', '2KiB'],
+    );
+  });
+
   it('say what is missing in them', () => {
     const said = resolved({ keys: { a: {} }, tls: { cert: 'c' } }).problems.map(({ message }) => message);
     assert.deepEqual(said, [
