@@ -1,7 +1,8 @@
 /**
  * Several backends' progress as one, such that an unmodified `ollama pull` shows it sensibly. Its bar for a layer keeps the total
  * of the first line about it, so totals are not added up: a layer has its own size, and `completed` is the mean over the backends
- * that are still in it. It never falls, and it reaches the total when the last of them has the layer.
+ * that are still in it. It never falls, and it reaches the total when the last of them has the layer. Digests are those of the
+ * backends and never made up here: the command line cuts characters 7 to 19 out of them, and fails where there are none.
  */
 
 /** What the merged stream has to say now; whole lines of NDJSON without their ends. */
@@ -35,8 +36,6 @@ interface Layer {
 /** Of one operation; what a backend says beyond them is not passed on. */
 const MOST_LAYERS = 10_000;
 const MOST_STATUSES = 1000;
-/** The command line cuts characters 7 to 19 out of a digest, and fails when they are not there. */
-const SHORTEST_DIGEST = 19;
 
 export function createProgressMerge(backends: readonly string[]): ProgressMerge {
   return new Merge(backends);
@@ -66,7 +65,7 @@ class Merge implements ProgressMerge {
       branch.state = 'done';
       return this.#branchEnded();
     }
-    if (typeof digest === 'string' && digest.length >= SHORTEST_DIGEST) return this.#layerSaid(branch, digest, said);
+    if (typeof digest === 'string' && digest !== '') return this.#layerSaid(branch, digest, said);
     return this.#statusSaid(branch, status);
   }
 
@@ -83,12 +82,12 @@ class Merge implements ProgressMerge {
   }
 
   finish(): ProgressLines {
-    for (const backend of this.#branches.keys()) this.failed(backend, 'it ended without saying how');
+    const open = [...this.#branches.keys()].flatMap((backend) => this.failed(backend, 'it ended without saying how'));
     if (this.failures.size === this.#branches.size) return [JSON.stringify({ error: failureText(this.failures) })];
     const failed = [...this.failures].map(([backend, reason]) =>
       JSON.stringify({ status: `${backend} failed: ${reason}` }),
     );
-    return [...failed, JSON.stringify({ status: 'success' })];
+    return [...open, ...failed, JSON.stringify({ status: 'success' })];
   }
 
   #layerSaid(branch: Branch, digest: string, said: Said): ProgressLines {

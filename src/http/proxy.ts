@@ -28,7 +28,7 @@ export const SurfaceOptions = Type.Object(
     }),
     timeout: Duration({
       description:
-        'How long a backend may take to answer what is neither inference nor a pull, push or create: show, copy, delete, …',
+        'How long a backend may take to answer what is neither inference nor a pull, push or create.',
       default: '60s',
       minimum: '100ms',
     }),
