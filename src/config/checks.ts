@@ -1,6 +1,9 @@
 /** What a schema cannot say: rules between options, and files that have to be there. */
+import { backendSpecs } from '../core/backend.ts';
 import type { Address } from '../core/options.ts';
+import { parseWhere } from '../core/placement.ts';
 import { readText, type Files } from './files.ts';
+import { nearest } from './nearest.ts';
 import type { Origin, Problem } from './problem.ts';
 import type { Origins } from './resolve.ts';
 import type { Config } from './schema.ts';
@@ -30,6 +33,7 @@ export async function checkConfig(config: Draft<Config>, origins: Origins, files
     await checker.tlsFiles(backend, `backends[${i}].tls`, files);
   }
   checker.names(backends);
+  checker.placement(config);
   for (const [name, bounds] of Object.entries(config.metrics?.buckets ?? {})) {
     checker.ascending(bounds, `metrics.buckets.${name}`);
   }
@@ -90,6 +94,26 @@ class Checker {
     if (tls && (tls.cert === undefined) !== (tls.key === undefined)) {
       const [given, other] = tls.cert === undefined ? ['key', 'cert'] : ['cert', 'key'];
       this.#complain(`${path}.${given}`, `\`${path}.${given}\` needs \`${other}\` beside it`);
+    }
+  }
+
+  /** Only where the whole fleet is written down: what is discovered or adopted has its names later. */
+  placement({ placement, backends, simulate }: Draft<Config>): void {
+    const written = (backends ?? []).filter((backend) => backend?.url !== undefined) as Config['backends'];
+    if (written.length === 0 || written.some(({ discover }) => discover !== undefined)) return;
+    const simulated = Array.from({ length: simulate?.count ?? 0 }, (_, i) => `sim${i + 1}`);
+    const known = [...backendSpecs(written).map(({ id }) => id), ...simulated];
+    for (const [operation, text] of Object.entries(placement ?? {})) {
+      const where = typeof text === 'string' ? parseWhere(text) : null;
+      for (const name of where?.kind === 'named' ? where.names : []) {
+        if (known.includes(name)) continue;
+        const near = nearest(name, known);
+        const hint = near === null ? `they are ${known.join(', ')}` : `did you mean \`${near}\`?`;
+        this.#complain(
+          `placement.${operation}`,
+          `\`placement.${operation}\` names \`${name}\`, which is no backend; ${hint}`,
+        );
+      }
     }
   }
 

@@ -459,6 +459,16 @@ describe('rules between options', () => {
     assert.deepEqual(await warnings({ yaml: yaml('127.0.0.1') }), []);
   });
 
+  it('placement names backends that there are', async () => {
+    const fleet = 'backends: [gpu1=http://a, gpu2=http://b]\nsimulate: {count: 1}\n';
+    assert.deepEqual(await problems({ yaml: `${fleet}placement: {pull: "gpu1, gpu3", copy: sim1, delete: tpu}\n` }), [
+      'c.yaml:3:19: `placement.pull` names `gpu3`, which is no backend; did you mean `gpu1`?',
+      'c.yaml:3:53: `placement.delete` names `tpu`, which is no backend; they are gpu1, gpu2, sim1',
+    ]);
+    await good({ yaml: `${fleet}placement: {pull: all, push: owner, create: gpu2}\n` });
+    await good({ yaml: 'placement: {pull: gpu1}\n' });
+  });
+
   it('bounds of histograms ascend', async () => {
     assert.deepEqual(await problems({ yaml: 'metrics: {buckets: {load: [1, 2, 2]}}\n' }), [
       'c.yaml:1:34: `metrics.buckets.load` has to ascend, and 2 follows 2',
