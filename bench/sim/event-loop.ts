@@ -12,6 +12,7 @@ export class EventLoop implements Clock {
   readonly #heap: Entry[] = [];
   #now: Millis = 0;
   #order = 0;
+  #pending = 0;
 
   now(): Millis {
     return this.#now;
@@ -28,17 +29,39 @@ export class EventLoop implements Clock {
     };
   }
 
+  /** Time stands still until the promise is settled, and everything that waited for it has run. */
+  waitFor(promise: Promise<void>): void {
+    this.#pending += 1;
+    const settled = (): void => {
+      this.#pending -= 1;
+    };
+    promise.then(settled, settled);
+  }
+
+  /** As `runUntil`, for routers that answer with promises: what is ready to run has run before time goes on. */
+  async runUntilSettled(until: Millis): Promise<void> {
+    for (let first = this.#heap[0]; first !== undefined && first.at <= until; first = this.#heap[0]) {
+      this.#runFirst(first);
+      if (this.#pending > 0) await turn();
+    }
+    this.#now = Math.max(this.#now, until);
+  }
+
   /** Runs everything due up to and including `until`, then stands there. */
   runUntil(until: Millis): void {
     for (let first = this.#heap[0]; first !== undefined && first.at <= until; first = this.#heap[0]) {
-      this.#removeFirst();
-      const { run } = first;
-      if (run === null) continue;
-      this.#now = first.at;
-      first.run = null;
-      run();
+      this.#runFirst(first);
     }
     this.#now = Math.max(this.#now, until);
+  }
+
+  #runFirst(first: Entry): void {
+    this.#removeFirst();
+    const { run } = first;
+    if (run === null) return;
+    this.#now = first.at;
+    first.run = null;
+    run();
   }
 
   #rise(from: number): void {
@@ -66,6 +89,11 @@ export class EventLoop implements Clock {
       index = child;
     }
   }
+}
+
+/** Resolves when every promise reaction that is due has run. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function before(a: Entry, b: Entry): boolean {

@@ -119,16 +119,15 @@ function throughputOf(of: Case): number {
 const BLOCK_TOKENS = 512;
 const CLIP_TOKENS = 16_384;
 
-/** The trace from its start, stretched so that its work, less what one big cache would save, is 70 % of the fleet's. */
+/** The trace from its start, stretched so that its work, with nothing cached, is 70 % of what the fleet can do. */
 function mooncakeWorkload(of: Case): Workload {
   const trace = mooncakeTrace();
   if (trace === null) {
     return { conversations: [], source: 'the Mooncake trace was not found; set LLAMERO_TRACES' };
   }
   const turns = bounded(of, trace.map(turnOf));
-  const work = turns.reduce((sum, turn) => {
-    const contextTokens = turn.promptTokens - turn.reusableTokens;
-    return sum + workOf({ contextTokens, outputTokens: turn.outputTokens });
+  const work = turns.reduce((sum, { promptTokens, outputTokens }) => {
+    return sum + workOf({ contextTokens: promptTokens, outputTokens });
   }, 0);
   const spanMs = trace.at(-1)!.atMs;
   const stretch = work / (0.7 * throughputOf(of)) / (spanMs / 1000);

@@ -3,12 +3,7 @@ import { createHash, type Hash } from 'node:crypto';
 import type { Millis, Rng } from '../../src/core/types.ts';
 import { hash, seededRng } from '../../src/simulator/luck.ts';
 import { createOllamaScheduler, type OllamaScheduler } from '../../src/simulator/scheduler.ts';
-import type {
-  RequestHandle,
-  RunnerOptions,
-  SimulatedModel,
-  Timing,
-} from '../../src/simulator/scheduler-types.ts';
+import type { RequestHandle, RunnerOptions, SimulatedModel, Timing } from '../../src/simulator/scheduler-types.ts';
 import type { Case } from './cases.ts';
 import { EventLoop } from './event-loop.ts';
 import { cachedPrompts, type Conversation, type Turn, type Workload } from './workload.ts';
@@ -67,6 +62,8 @@ export interface World {
   forward(ask: Ask, backend: number): void;
   /** Answers a request with a failure of the gateway's own. */
   refuse(ask: Ask): void;
+  /** Lets time stand still until the promise is settled. */
+  pending(promise: Promise<void>): void;
   /** A load of the gateway's own, detached from any request; `ended` tells whether it succeeded and how long it took. */
   load(backend: number, model: number, options: RunnerOptions, ended: (loadMs: Millis | null) => void): RequestHandle;
   unload(backend: number, model: number): boolean;
@@ -87,7 +84,7 @@ export function play(
   seed: number,
   workload: Workload,
   options: { readonly createRouter: (world: World) => Router; readonly log?: (line: string) => void },
-): Played {
+): Promise<Played> {
   return new Play(of, seed, options.log ?? null).run(workload, options.createRouter);
 }
 
@@ -131,7 +128,7 @@ class Play implements World {
     }));
   }
 
-  run(workload: Workload, createRouter: (world: World) => Router): Played {
+  async run(workload: Workload, createRouter: (world: World) => Router): Promise<Played> {
     const { of, loop } = this;
     this.#preload(workload);
     this.#startMs = loop.now();
@@ -139,9 +136,9 @@ class Play implements World {
     for (const conversation of workload.conversations) {
       loop.after(conversation.atMs, () => this.#speak(conversation, 0));
     }
-    loop.runUntil(this.#startMs + of.warmUpMs);
+    await loop.runUntilSettled(this.#startMs + of.warmUpMs);
     const before = this.#count();
-    loop.runUntil(this.#startMs + of.horizonMs);
+    await loop.runUntilSettled(this.#startMs + of.horizonMs);
     const after = this.#count();
     return {
       records: this.#records.filter(({ ask }) => ask.arrivedAt >= this.#startMs + of.warmUpMs),
@@ -193,17 +190,16 @@ class Play implements World {
     );
   }
 
+  pending(promise: Promise<void>): void {
+    this.loop.waitFor(promise);
+  }
+
   refuse(ask: Ask): void {
     this.#records[ask.id]!.refused = true;
     this.#note('refused', ask.id, -1);
   }
 
-  load(
-    backend: number,
-    model: number,
-    options: RunnerOptions,
-    ended: (loadMs: Millis | null) => void,
-  ): RequestHandle {
+  load(backend: number, model: number, options: RunnerOptions, ended: (loadMs: Millis | null) => void): RequestHandle {
     this.#note('load', model, backend);
     const startedAt = this.loop.now();
     return this.backends[backend]!.ollama.submit(

@@ -4,13 +4,14 @@
  */
 import assert from 'node:assert/strict';
 import { Type, type Static } from 'typebox';
+import { AUTO_SLOTS } from './backend.ts';
 import { createBacklog, type Backlog } from './backlog.ts';
 import { GatewayError } from './errors.ts';
 import type { Emit } from './events.ts';
 import type { Eligibility } from './eligibility.ts';
 import type { Fleet, Hold } from './fleet.ts';
 import { Duration } from './options.ts';
-import { policyPlanner, type Placement, type Planner } from './planner.ts';
+import { policyPlanner, type Intent, type Perform, type Placement, type Planner } from './planner.ts';
 import type { Policy } from './policies/policy.ts';
 import { Queue, type Waiter } from './queue.ts';
 import type { BackendId, Clock, Job, Millis, ModelName, Outcome, RouteReason, Timer } from './types.ts';
@@ -90,6 +91,8 @@ export interface SchedulerDependencies {
   readonly policy: Policy | Planner;
   readonly clock: Clock;
   readonly emit: Emit;
+  /** Loads and unloads for planners that want it; without it none is asked for. */
+  readonly perform?: Perform;
 }
 
 export function createScheduler(dependencies: SchedulerDependencies, options: SchedulerOptions): Scheduler {
@@ -111,17 +114,19 @@ class Dispatcher implements Scheduler {
   readonly #queue = new Queue<WaitingJob>();
   readonly #backlog: Backlog = createBacklog();
   readonly #unsubscribe: () => void;
+  readonly #perform: Perform | null;
   #planner: Planner;
   #options: SchedulerOptions;
   #timer: { readonly at: Millis; readonly timer: Timer } | null = null;
   #leases = 0;
   #closed = false;
 
-  constructor({ fleet, policy, clock, emit }: SchedulerDependencies, options: SchedulerOptions) {
+  constructor({ fleet, policy, clock, emit, perform }: SchedulerDependencies, options: SchedulerOptions) {
     this.#fleet = fleet;
     this.#clock = clock;
     this.#emit = emit;
-    this.#planner = asPlanner(policy);
+    this.#perform = perform ?? null;
+    this.#planner = this.#begin(policy);
     this.#options = options;
     this.#unsubscribe = fleet.subscribe(() => this.#fleetChanged());
   }
@@ -129,12 +134,13 @@ class Dispatcher implements Scheduler {
   acquire(job: Job, tried: readonly BackendId[], signal: AbortSignal, waitedMs: Millis = 0): Promise<Lease> {
     if (this.#closed) return Promise.reject(new GatewayError('shutting-down', 'the gateway is stopping'));
     if (signal.aborted) return Promise.reject(clientGone());
+    this.#planner.came?.(job, tried, this.#clock.now());
     const eligibility = this.#fleet.eligible(job, tried);
     if (eligibility.kind === 'none') {
       const refusal = this.#hopeless(eligibility, job);
       if (refusal !== null) return Promise.reject(refusal);
     } else if (this.#queue.size === 0) {
-      const placement = this.#planner.place(job, eligibility.candidates, this.#clock.now());
+      const placement = this.#planner.place(job, eligibility.candidates, this.#fleet, this.#clock.now());
       if (placement !== null) return Promise.resolve(this.#lease(job, placement, 0));
     }
     return this.#wait(job, tried, signal, waitedMs);
@@ -151,7 +157,9 @@ class Dispatcher implements Scheduler {
   }
 
   setPolicy(policy: Policy | Planner): void {
-    this.#planner = asPlanner(policy);
+    this.#planner = this.#begin(policy);
+    const now = this.#clock.now();
+    for (const { job } of this.#everyWaiter()) this.#planner.queued?.(job, now);
     this.#dispatch();
   }
 
@@ -193,6 +201,7 @@ class Dispatcher implements Scheduler {
       // It stands in the queue before the limit is applied, because a slot that fits it may be free although others wait.
       this.#queue.push(waiter);
       this.#backlog.joined(job.model, now);
+      this.#planner.queued?.(job, now);
       signal.addEventListener('abort', left, { once: true });
       this.#emit({ kind: 'queued', model: job.model, depth: this.#queue.size });
       this.#dispatch();
@@ -212,12 +221,36 @@ class Dispatcher implements Scheduler {
       const waitedMs = this.#left(waiter, 'leased');
       waiter.resolve(this.#lease(waiter.job, dispatch, waitedMs));
     }
+    this.#carryOut();
     this.#arm();
   }
 
-  #lease(job: Job, { backend, reason }: Placement, queuedMs: Millis): Lease {
+  /** Has done what the planner wants in memory. */
+  #carryOut(): void {
+    const planner = this.#planner;
+    if (this.#perform === null || planner.intents === undefined || this.#closed) return;
+    for (const intent of planner.intents(this.#queue, this.#fleet, this.#clock.now())) {
+      this.#perform(intent, (tookMs) => this.#carriedOut(planner, intent, tookMs));
+    }
+  }
+
+  #carriedOut(planner: Planner, intent: Intent, tookMs: Millis | null): void {
+    planner.performed?.(intent, tookMs, this.#clock.now());
+    this.#dispatch();
+  }
+
+  #begin(policy: Policy | Planner): Planner {
+    const planner = asPlanner(policy);
+    planner.begin?.({ performs: this.#perform !== null });
+    this.#fleet.setAutoSlots(planner.countsSlots === true ? Infinity : AUTO_SLOTS);
+    return planner;
+  }
+
+  #lease(job: Job, placement: Placement, queuedMs: Millis): Lease {
+    const { backend, reason } = placement;
     const hold = this.#fleet.take(backend, job);
     const since = this.#clock.now();
+    const watch = this.#planner.leased?.(job, placement, since);
     let released = false;
     this.#leases += 1;
     return {
@@ -226,11 +259,14 @@ class Dispatcher implements Scheduler {
       reason,
       queuedMs,
       firstByte: () => {
-        if (!released) this.#fleet.answered(hold);
+        if (released) return;
+        watch?.answered(this.#clock.now());
+        this.#fleet.answered(hold);
       },
       release: (outcome) => {
         assert(!released, 'a lease is released once');
         released = true;
+        watch?.released(outcome, this.#clock.now());
         this.#release(hold, outcome, job, this.#clock.now() - since);
       },
     };
@@ -371,7 +407,7 @@ const DOWN_RETRY_AFTER_MS = 5000;
 const LONGEST_RETRY_AFTER_MS = 600_000;
 
 function asPlanner(policy: Policy | Planner): Planner {
-  return 'pick' in policy ? policyPlanner(policy) : policy;
+  return 'next' in policy ? policy : policyPlanner(policy);
 }
 
 function clientGone(): GatewayError {

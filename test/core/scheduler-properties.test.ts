@@ -91,7 +91,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       slots: fc.integer({ min: 1, max: 3 }),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('policy' as const), name: fc.constantFrom(...policyNames) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('policy' as const),
+      name: fc.constantFrom(...policyNames.filter((name) => name !== 'soonest')),
+    }),
+  },
 );
 
 /** One acquire and what became of it. */
@@ -240,7 +246,8 @@ class World {
 
 describe('scheduler, over any history', () => {
   it('loses no lease, leaves no slot idle, serves in order, ends every acquire once and in time', async () => {
-    const policy = fc.constantFrom(...policyNames);
+    // `soonest` lets a job wait for a better backend than a free one; test/core/routing/ has what it promises instead.
+    const policy = fc.constantFrom(...policyNames.filter((name) => name !== 'soonest'));
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), policy, fc.integer(), async (steps, name, seed) => {
         const world = new World(name, seed);

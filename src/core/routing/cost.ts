@@ -1,0 +1,98 @@
+/**
+ * The one rule, in milliseconds: what a backend costs a job is the wait for a slot there, plus the load of its model, plus the
+ * part of its prompt that has to be processed. Evicting what is in the way is priced in residency.ts. No weights to tune, but the
+ * operator's own.
+ */
+import type { Prospect } from '../eligibility.ts';
+import type { BackendId, Job, Millis } from '../types.ts';
+import { crowding, runnerKey, type Knowledge, type Phase, type RunnerState } from './knowledge.ts';
+
+/** What one backend would cost one job, now. */
+export interface Weighed {
+  readonly backend: BackendId;
+  readonly runner: RunnerState;
+  readonly phase: Phase;
+  readonly tier: number;
+  /** Whether the job could go there now. */
+  readonly free: boolean;
+  readonly waitMs: Millis;
+  readonly loadMs: Millis;
+  readonly prefillMs: Millis;
+  /** Of the prompt, thought to be cached there. */
+  readonly cachedTokens: number;
+  readonly totalMs: Millis;
+  /** The total as the operator's weight makes it look: who has twice the weight looks half as busy. */
+  readonly rank: number;
+}
+
+/** How many waiting jobs have chosen to wait for a runner, ahead of the job that is weighed. */
+export type Claims = ReadonlyMap<RunnerState, number>;
+
+export interface Weighing {
+  readonly knowledge: Knowledge;
+  readonly claims: Claims;
+  /** Whether somebody loads what is missing; else jobs load it by coming. */
+  readonly loads: boolean;
+}
+
+/** Every backend where the job's model is in memory, on its way, or may be, as nothing is known; in no particular order. */
+export function weigh(
+  job: Job,
+  prospects: readonly Prospect[],
+  { knowledge, claims, loads }: Weighing,
+  now: Millis,
+): Weighed[] {
+  const weighed: Weighed[] = [];
+  const key = runnerKey(job.model ?? '', job.runnerOptions);
+  for (const prospect of prospects) {
+    const backend = knowledge.backend(prospect.id);
+    const known = backend.runners.get(key);
+    const phase = known?.phase ?? 'absent';
+    if (phase === 'draining' || (phase === 'absent' && backend.told !== null && loads)) continue;
+    const runner = known ?? knowledge.runner(prospect.id, job, now);
+    weighed.push(cost(job, prospect, { knowledge, runner, ahead: claims.get(runner) ?? 0 }, now));
+  }
+  return weighed;
+}
+
+interface Place {
+  readonly knowledge: Knowledge;
+  readonly runner: RunnerState;
+  readonly ahead: number;
+}
+
+function cost(job: Job, prospect: Prospect, { knowledge, runner, ahead }: Place, now: Millis): Weighed {
+  const { backend, phase } = runner;
+  const limit = knowledge.limit(runner, now);
+  const cachedTokens = phase === 'ready' ? knowledge.cachedTokens(runner, job) : 0;
+  const others = Math.min(runner.inFlight, limit - 1);
+  const prefillMs = knowledge.expectedPrefillMs(backend, job.promptTokens - cachedTokens, others);
+  const loadMs = expectedLoad(knowledge, runner, now);
+  const free = prospect.free && phase !== 'loading' && runner.inFlight < limit;
+  const turns = Math.max(free ? 0 : 1, runner.inFlight + ahead - limit + 1);
+  const waitMs = free || phase === 'loading' ? 0 : (turns * knowledge.expectedHoldMs(runner)) / limit;
+  const totalMs = waitMs + loadMs + prefillMs;
+  const { weight, inFlight } = prospect;
+  // The last term is a millisecond per request, and decides only where all else is equal.
+  const rank = totalMs + prefillMs * (crowding(others / weight) / crowding(others) - 1) + inFlight / weight;
+  return {
+    backend: backend.id,
+    runner,
+    phase,
+    tier: backend.tier,
+    free,
+    waitMs,
+    loadMs,
+    prefillMs,
+    cachedTokens,
+    totalMs,
+    rank,
+  };
+}
+
+/** What is left of a load; a whole one where nobody knows whether the model is in memory. */
+function expectedLoad(knowledge: Knowledge, runner: RunnerState, now: Millis): Millis {
+  if (runner.phase === 'ready') return 0;
+  const whole = knowledge.expectedLoadMs(runner);
+  return runner.phase === 'loading' ? Math.max(whole / 10, runner.since + whole - now) : whole;
+}

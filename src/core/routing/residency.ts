@@ -1,0 +1,230 @@
+/**
+ * Which models are in memory where. A load costs seconds and may push out what others need, so that a place is bought: the jobs
+ * that wait for a model pay with their waiting, and the price is what evicting would cost those who use what is there. That is
+ * the ski-rental rule: whoever buys once the rent paid equals the price pays at most twice what hindsight would have.
+ */
+import type { Prospect } from '../eligibility.ts';
+import type { BackendId, Job, Millis, RunnerKey } from '../types.ts';
+import type { Demands } from './demand.ts';
+import { inMemory, placesOf, type BackendState, type Knowledge, type RunnerState } from './knowledge.ts';
+
+/** Jobs that wait for one runner. */
+export interface Wanted {
+  readonly key: RunnerKey;
+  /** Stands for all of them. */
+  readonly job: Job;
+  readonly waiting: number;
+  /** Since when the first of them waits. */
+  readonly since: Millis;
+  readonly prospects: readonly Prospect[];
+}
+
+/** A change of what is in memory on one backend. One at a time. */
+export interface Plan {
+  readonly runner: RunnerState;
+  readonly job: Job;
+  /** Have to go first; they are fed no more. */
+  readonly victims: readonly RunnerState[];
+  readonly priceMs: Millis;
+  readonly regretMs: Millis;
+  readonly since: Millis;
+  issued: boolean;
+}
+
+/** A place for a runner, and what taking it would cost those who use what is there now. */
+interface Offer {
+  readonly backend: BackendState;
+  readonly victims: readonly RunnerState[];
+  readonly priceMs: Millis;
+}
+
+/** A job that has waited this long no longer minds whom it pushes out. */
+export interface ResidencyOptions {
+  readonly patience: Millis;
+}
+
+/** How far ahead evicting is thought through: about the time until the next change of mind. */
+const HORIZON_MS = 60_000;
+
+/** With more of its slots in use on average, a model does not do well on fewer replicas. */
+const COMFORTABLE = 0.5;
+
+export class Residency {
+  readonly #knowledge: Knowledge;
+  readonly #demands: Demands;
+  readonly #plans = new Map<BackendId, Plan>();
+  readonly #waitingFor: (runner: RunnerState) => number;
+
+  constructor(knowledge: Knowledge, demands: Demands, waitingFor: (runner: RunnerState) => number) {
+    this.#knowledge = knowledge;
+    this.#demands = demands;
+    this.#waitingFor = waitingFor;
+  }
+
+  get plans(): ReadonlyMap<BackendId, Plan> {
+    return this.#plans;
+  }
+
+  /**
+   * Buys a place for a wanted runner when it is due. Returns the new plan; else when to ask again, Infinity when only an event
+   * can help.
+   */
+  consider(wanted: Wanted, options: ResidencyOptions, now: Millis): Plan | Millis {
+    const { key, waiting } = wanted;
+    const demand = this.#demands.count(key, waiting, now);
+    if (this.#isComing(key)) return Infinity;
+    const replicas = this.#serving(key, null);
+    const patientUntil = replicas > 0 ? Infinity : wanted.since + options.patience;
+    const offer = this.#best(wanted, now >= patientUntil, now);
+    if (offer === null) return now < patientUntil ? patientUntil : Infinity;
+    const priceMs = replicas > 0 ? offer.priceMs + this.#knowledge.expectedLoadMs(undefined) : offer.priceMs;
+    if (demand.regretMs < priceMs && now < patientUntil) {
+      return Math.min(patientUntil, now + Math.max(1, (priceMs - demand.regretMs) / waiting));
+    }
+    const plan: Plan = {
+      runner: this.#knowledge.runner(offer.backend.id, wanted.job, now),
+      job: wanted.job,
+      victims: offer.victims,
+      priceMs,
+      regretMs: demand.regretMs,
+      since: now,
+      issued: false,
+    };
+    this.#demands.settle(key);
+    this.#plans.set(offer.backend.id, plan);
+    for (const victim of offer.victims) this.#knowledge.setPhase(victim, 'draining', now);
+    return plan;
+  }
+
+  /** Plans whose victims have fallen idle: each is to be carried out now, and is given out once. */
+  ripe(now: Millis): Plan[] {
+    const ripe: Plan[] = [];
+    for (const plan of this.#plans.values()) {
+      if (plan.issued || plan.victims.some(({ inFlight }) => inFlight > 0)) continue;
+      plan.issued = true;
+      for (const victim of plan.victims) this.#knowledge.setPhase(victim, 'absent', now);
+      this.#knowledge.setPhase(plan.runner, 'loading', now);
+      ripe.push(plan);
+    }
+    return ripe;
+  }
+
+  /** Nobody waits for the runner any more: what was only being drained for it serves again. */
+  giveUp(key: RunnerKey, now: Millis): void {
+    for (const [id, plan] of this.#plans) {
+      if (plan.issued || plan.runner.key !== key) continue;
+      for (const victim of plan.victims) this.#knowledge.setPhase(victim, 'ready', now);
+      this.#plans.delete(id);
+    }
+  }
+
+  /** The load has ended; null when it failed. */
+  ended(backend: BackendId, loadMs: Millis | null, now: Millis): void {
+    const plan = this.#plans.get(backend);
+    if (plan === undefined) return;
+    this.#plans.delete(backend);
+    const { runner } = plan;
+    runner.failedAt = loadMs === null ? now : null;
+    this.#knowledge.setPhase(runner, loadMs === null ? 'absent' : 'ready', now);
+    if (loadMs !== null) this.#knowledge.loaded(runner, loadMs);
+  }
+
+  #isComing(key: RunnerKey): boolean {
+    for (const { runner } of this.#plans.values()) if (runner.key === key) return true;
+    for (const { runners } of this.#knowledge.backends) if (runners.get(key)?.phase === 'loading') return true;
+    return false;
+  }
+
+  /** Backends that serve the runner, without that of `except`. */
+  #serving(key: RunnerKey, except: RunnerState | null): number {
+    let count = 0;
+    for (const { runners } of this.#knowledge.backends) {
+      const runner = runners.get(key);
+      if (runner !== undefined && runner !== except && runner.phase === 'ready') count += 1;
+    }
+    return count;
+  }
+
+  /** The cheapest place in the lowest tier that has one. */
+  #best(wanted: Wanted, desperate: boolean, now: Millis): Offer | null {
+    let best: { offer: Offer; tier: number; rank: number } | null = null;
+    for (const { id, weight, inFlight } of wanted.prospects) {
+      const backend = this.#knowledge.backend(id);
+      if (this.#plans.has(id) || backend.told === null) continue;
+      const offer = this.#offer(backend, wanted, desperate, now);
+      if (offer === null) continue;
+      const rank = offer.priceMs + inFlight / weight;
+      if (best === null || backend.tier < best.tier || (backend.tier === best.tier && rank < best.rank)) {
+        best = { offer, tier: backend.tier, rank };
+      }
+    }
+    return best?.offer ?? null;
+  }
+
+  #offer(backend: BackendState, { key, job }: Wanted, desperate: boolean, now: Millis): Offer | null {
+    const victims: RunnerState[] = [];
+    let priceMs = 0;
+    const others: { runner: RunnerState; damageMs: Millis }[] = [];
+    for (const runner of backend.runners.values()) {
+      if (runner.phase === 'absent') continue;
+      if (runner.key === key || runner.phase !== 'ready') return null;
+      const damageMs = this.#damage(runner, desperate, now);
+      // Ollama holds a model with one set of options at a time.
+      if (runner.model === job.model) {
+        victims.push(runner);
+        priceMs += damageMs;
+      } else others.push({ runner, damageMs });
+    }
+    others.sort((a, b) => a.damageMs - b.damageMs);
+    for (const { runner, damageMs } of others) {
+      if (this.#fits(backend, key, victims)) break;
+      victims.push(runner);
+      priceMs += damageMs;
+    }
+    if (priceMs === Infinity) return null;
+    return { backend, victims, priceMs };
+  }
+
+  #fits(backend: BackendState, key: RunnerKey, victims: readonly RunnerState[]): boolean {
+    if (inMemory(backend) - victims.length >= placesOf(backend)) return false;
+    const needed = this.#sizeOf(backend, key);
+    if (backend.memoryBytes === null || needed === null) return true;
+    let free = backend.memoryBytes;
+    for (const runner of backend.runners.values()) {
+      if (runner.phase !== 'absent' && !victims.includes(runner)) free -= runner.sizeBytes ?? needed;
+    }
+    return needed <= free;
+  }
+
+  /** Bytes in memory, from there or from any other backend; null when it was never seen. */
+  #sizeOf(backend: BackendState, key: RunnerKey): number | null {
+    const there = backend.runners.get(key)?.sizeBytes ?? null;
+    if (there !== null) return there;
+    for (const { runners } of this.#knowledge.backends) {
+      const size = runners.get(key)?.sizeBytes ?? null;
+      if (size !== null) return size;
+    }
+    return null;
+  }
+
+  /** What those who use a runner would lose by its going, in ms of waiting. Infinity when it may not go. */
+  #damage(victim: RunnerState, desperate: boolean, now: Millis): Millis {
+    const others = this.#serving(victim.key, victim);
+    if (!desperate && others === 0 && (victim.inFlight > 0 || this.#waitingFor(victim) > 0)) return Infinity;
+    const loadMs = this.#knowledge.expectedLoadMs(victim);
+    const holdMs = this.#knowledge.expectedHoldMs(victim);
+    const rate = this.#demands.rate(victim.key, now);
+    const drainMs = victim.inFlight > 0 ? holdMs : 0;
+    // What has just been loaded has not yet been worth it.
+    const freshMs = desperate ? 0 : Math.max(0, loadMs - (now - victim.since));
+    if (others > 0) {
+      const busy = (rate * holdMs) / (this.#knowledge.limit(victim, now) * others);
+      const crowded = Math.min(1, Math.max(0, (busy - COMFORTABLE) / (1 - COMFORTABLE)));
+      return drainMs + freshMs + loadMs * crowded ** 2;
+    }
+    // Whoever comes next waits for a load; those who come during the load wait for half of it.
+    const wanted = 1 - Math.exp(-rate * HORIZON_MS);
+    const regretted = wanted * loadMs * (1 + (rate * loadMs) / 2);
+    return drainMs + freshMs + regretted;
+  }
+}

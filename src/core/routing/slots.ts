@@ -1,0 +1,48 @@
+/**
+ * How many requests a runner serves at once. Ollama does not tell; but a request beyond its slots waits inside it, and the
+ * durations of its answer show that wait. So one more than proven is tried, until one has had to wait.
+ */
+import type { Millis } from '../types.ts';
+
+/** Nobody runs more in parallel, and each attempt beyond the slots costs somebody a wait. */
+const MOST = 32;
+/** Shorter waits inside the backend are not waits for a slot. */
+const NOTICEABLE_MS = 300;
+/** After so long a bound is tried again: the server may have been restarted with another setting. */
+const RETRY_MS = 600_000;
+
+export class SlotEstimate {
+  /** So many were served at once. */
+  #proven = 1;
+  /** More were not, as seen at `#boundAt`. */
+  #bound = MOST;
+  #boundAt: Millis = 0;
+
+  limit(now: Millis): number {
+    if (this.#bound < MOST && now - this.#boundAt > RETRY_MS) this.#bound = MOST;
+    return Math.min(this.#proven + 1, this.#bound);
+  }
+
+  /** A request that went out as one of `active` got its first token before any of the others ended. */
+  served(active: number): void {
+    this.#proven = Math.max(this.#proven, Math.min(active, MOST));
+    this.#bound = Math.max(this.#bound, this.#proven);
+  }
+
+  /** A request that went out as one of `active` waited so long inside the backend for its turn. */
+  waited(active: number, hiddenMs: Millis, now: Millis): void {
+    if (hiddenMs < NOTICEABLE_MS || active <= 1) return;
+    this.#bound = Math.max(1, Math.min(this.#bound, active - 1));
+    this.#proven = Math.min(this.#proven, this.#bound);
+    this.#boundAt = now;
+  }
+
+  get proven(): number {
+    return this.#proven;
+  }
+
+  /** As it was saved. */
+  restore(proven: number): void {
+    this.#proven = Math.min(MOST, Math.max(1, Math.floor(proven)));
+  }
+}

@@ -1,0 +1,341 @@
+/**
+ * The planner of the policy `soonest`. Each job goes where its first token is predicted soonest. When no slot is free there, it
+ * waits in the gateway and is thought over at every event. What is in memory where, the gateway decides itself (residency.ts).
+ */
+import type { Prospect } from '../eligibility.ts';
+import type { Dispatch, FleetReader, Intent, LeaseWatch, Placement, Planner } from '../planner.ts';
+import type { Candidate, Policy } from '../policies/policy.ts';
+import { isCloudModel } from '../model-name.ts';
+import type { Lane, Waiter, WaitingJobs } from '../queue.ts';
+import type { BackendId, Job, Millis, NonEmpty, Rng, RouteReason, RunnerKey } from '../types.ts';
+import { weigh, type Weighed } from './cost.ts';
+import { DecisionLog, explainPlan, explainWait, explainWay, type Decision } from './decisions.ts';
+import { Demands } from './demand.ts';
+import { Knowledge, runnerKey, type RunnerState } from './knowledge.ts';
+import { LeaseBook } from './lease-book.ts';
+import { Residency, type Plan, type Wanted } from './residency.ts';
+
+export interface SoonestOptions {
+  /** A job that has waited this long no longer minds whom its model pushes out. */
+  readonly patience: Millis;
+  /** Prompts a backend is thought to remember. */
+  readonly prompts: number;
+  /** Decisions that can be asked for. */
+  readonly decisions: number;
+}
+
+/** A job that waits by its own choice, although it could go: since when, and for how long at most. */
+interface Hold {
+  readonly since: Millis;
+  readonly budgetMs: Millis;
+}
+
+/** A runner somebody waits for. */
+interface Want {
+  readonly job: Job;
+  /** When to think of loading it again, although nothing has happened. */
+  dueAt: Millis;
+}
+
+/** Waiting jobs of one runner that are thought over at one event: those behind them have no choice yet. */
+const CONSIDERED = 64;
+
+/** After a failed load, jobs go to the backend themselves for so long, so that clients get its own words. */
+const FAILED_MS = 10_000;
+
+export class Soonest implements Planner, Policy {
+  readonly countsSlots = true;
+  readonly knowledge: Knowledge;
+  readonly #options: SoonestOptions;
+  readonly #rng: Rng;
+  readonly #demands = new Demands();
+  readonly #residency: Residency;
+  readonly #leases: LeaseBook;
+  readonly #decisions: DecisionLog;
+  readonly #held = new WeakMap<Job, Hold>();
+  readonly #wants = new Map<RunnerKey, Want>();
+  /** Runners whose waiting jobs may have somewhere to go since they were last thought over. */
+  readonly #dirty = new Set<RunnerKey>();
+  /** The first time at which a job that holds may go after all. */
+  #holdUntil: Millis = Infinity;
+  #loads = true;
+  #seen = { residents: -1, inventory: -1, use: -1 };
+  #queue: WaitingJobs | null = null;
+
+  constructor(options: SoonestOptions, rng: Rng) {
+    this.#options = options;
+    this.#rng = rng;
+    this.knowledge = new Knowledge(options.prompts);
+    this.#residency = new Residency(this.knowledge, this.#demands, (runner) => this.#waitingFor(runner));
+    this.#leases = new LeaseBook(this.knowledge, (runner, now) => this.#runnerChanged(runner, now));
+    this.#decisions = new DecisionLog(options.decisions);
+  }
+
+  /** Newest first. */
+  decisions(): readonly Decision[] {
+    return this.#decisions.list();
+  }
+
+  begin({ performs }: { readonly performs: boolean }): void {
+    this.#loads = performs;
+  }
+
+  /** The cheapest of the candidates as far as anything is known of them, without holding any job. */
+  pick(candidates: NonEmpty<Candidate>, job: Job, now: Millis): Candidate {
+    const prospects = candidates.map((candidate) => ({ ...candidate, free: true }));
+    const free = weigh(job, prospects, { knowledge: this.knowledge, claims: new Map(), loads: false }, now);
+    const best = this.#cheapest(free);
+    return candidates.find(({ id }) => id === best?.backend) ?? candidates[0];
+  }
+
+  came(job: Job, tried: readonly BackendId[], now: Millis): void {
+    if (tried.length === 0 && needsRunner(job)) this.#demands.came(keyOf(job), now);
+  }
+
+  queued(job: Job, now: Millis): void {
+    const key = keyOf(job);
+    const want = this.#wants.get(key);
+    if (want === undefined) this.#wants.set(key, { job, dueAt: now });
+    else want.dueAt = Math.min(want.dueAt, now);
+    this.#dirty.add(key);
+  }
+
+  place(job: Job, _candidates: NonEmpty<Candidate>, fleet: FleetReader, now: Millis): Placement | null {
+    this.#learn(fleet, now);
+    return this.#choose({ job, since: now }, fleet.prospects(job, []), new Map(), now);
+  }
+
+  next<W extends Waiter>(waiting: WaitingJobs<W>, fleet: FleetReader, now: Millis): Dispatch<W> | null {
+    this.#queue = waiting;
+    this.#learn(fleet, now);
+    if (now >= this.#holdUntil) {
+      this.#holdUntil = Infinity;
+      for (const key of this.#wants.keys()) this.#dirty.add(key);
+    }
+    for (const key of this.#dirty) {
+      const want = this.#wants.get(key);
+      const lanes = want === undefined ? [] : waiting.lanesOf(want.job.model, want.job.runnerOptions);
+      const claims = new Map<RunnerState, number>();
+      for (const lane of lanes) {
+        const dispatch = this.#nextOf(lane, fleet, claims, now);
+        if (dispatch !== null) return dispatch;
+      }
+      this.#dirty.delete(key);
+    }
+    return null;
+  }
+
+  wakeAt(): Millis | null {
+    let at = this.#holdUntil;
+    if (this.#loads) for (const { dueAt } of this.#wants.values()) at = Math.min(at, dueAt);
+    return at === Infinity ? null : at;
+  }
+
+  leased(job: Job, { backend }: Placement, now: Millis): LeaseWatch {
+    if (needsRunner(job)) return this.#leases.open(this.knowledge.runner(backend, job, now), job, now);
+    return { answered: () => {}, released: () => this.#dirtyAll() };
+  }
+
+  intents(waiting: WaitingJobs, fleet: FleetReader, now: Millis): readonly Intent[] {
+    this.#queue = waiting;
+    for (const [key, want] of this.#wants) {
+      if (want.dueAt > now) continue;
+      const wanted = this.#wanted(key, want, waiting, fleet);
+      if (wanted === null) {
+        this.#wants.delete(key);
+        this.#demands.count(key, 0, now);
+        this.#residency.giveUp(key, now);
+        this.#dirtyAll();
+        continue;
+      }
+      const plan = this.#residency.consider(wanted, this.#options, now);
+      want.dueAt = typeof plan === 'number' ? plan : Infinity;
+      if (typeof plan !== 'number') this.#decisions.add(explainPlan(plan, wanted.waiting, now));
+    }
+    return this.#residency.ripe(now).flatMap(intentsOf);
+  }
+
+  performed({ kind, backend, model, runnerOptions }: Intent, tookMs: Millis | null, now: Millis): void {
+    if (kind !== 'load') return;
+    this.#residency.ended(backend, tookMs, now);
+    this.#dirty.add(runnerKey(model, runnerOptions));
+    this.#everyWantIsDue(now);
+  }
+
+  #runnerChanged(runner: RunnerState, now: Millis): void {
+    this.#dirty.add(runner.key);
+    // A slot of the backend as a whole may be what others wait for.
+    if (runner.backend.capped) this.#dirtyAll();
+    if (runner.inFlight === 0) this.#everyWantIsDue(now);
+  }
+
+  #dirtyAll(): void {
+    for (const key of this.#wants.keys()) this.#dirty.add(key);
+  }
+
+  #everyWantIsDue(now: Millis): void {
+    for (const want of this.#wants.values()) want.dueAt = Math.min(want.dueAt, now);
+  }
+
+  #waitingFor({ model, options }: RunnerState): number {
+    let count = 0;
+    for (const lane of this.#queue?.lanesOf(model, options) ?? []) count += lane.size;
+    return count;
+  }
+
+  /** Takes in what the fleet has learnt since it was last looked at. */
+  #learn(fleet: FleetReader, now: Millis): void {
+    const { residents, inventory, use } = fleet.revision;
+    const seen = this.#seen;
+    if (residents === seen.residents && inventory === seen.inventory && use === seen.use) return;
+    let changed = inventory !== seen.inventory || use !== seen.use;
+    const ids = new Set<BackendId>();
+    for (const { id, spec, resident } of fleet.view()) {
+      ids.add(id);
+      this.knowledge.configure(spec);
+      if (this.knowledge.observe(id, resident, now)) changed = true;
+    }
+    for (const { id } of this.knowledge.backends) if (!ids.has(id)) this.knowledge.forget(id);
+    this.#seen = { residents, inventory, use };
+    if (!changed) return;
+    this.#dirtyAll();
+    this.#everyWantIsDue(now);
+  }
+
+  #wanted(key: RunnerKey, { job }: Want, waiting: WaitingJobs, fleet: FleetReader): Wanted | null {
+    let count = 0;
+    let since = Infinity;
+    let first: Waiter | null = null;
+    for (const lane of waiting.lanesOf(job.model, job.runnerOptions)) {
+      count += lane.size;
+      since = Math.min(since, lane.head.since);
+      first ??= lane.head;
+    }
+    if (first === null) return null;
+    return { key, job: first.job, waiting: count, since, prospects: fleet.prospects(first.job, first.tried) };
+  }
+
+  #nextOf<W extends Waiter>(
+    lane: Lane<W>,
+    fleet: FleetReader,
+    claims: Map<RunnerState, number>,
+    now: Millis,
+  ): Dispatch<W> | null {
+    const prospects = fleet.prospects(lane.head.job, lane.head.tried);
+    if (!prospects.some(({ free }) => free)) return null;
+    let considered = 0;
+    for (const waiter of lane) {
+      if (considered++ >= CONSIDERED) break;
+      const placement = this.#choose(waiter, prospects, claims, now);
+      if (placement !== null) return { waiter, ...placement };
+    }
+    return null;
+  }
+
+  /** Where the job goes now; null when it had better wait. */
+  #choose(
+    waiter: Pick<Waiter, 'job' | 'since'>,
+    prospects: readonly Prospect[],
+    claims: Map<RunnerState, number>,
+    now: Millis,
+  ): Placement | null {
+    const { job } = waiter;
+    if (!needsRunner(job)) return anywhere(prospects);
+    const weighed = weigh(job, prospects, { knowledge: this.knowledge, claims, loads: this.#loads }, now);
+    const free = this.#cheapest(weighed.filter((one) => one.free));
+    const busy = this.#cheapest(weighed.filter((one) => !one.free && one.tier <= (free?.tier ?? Infinity)));
+    if (busy !== null && (free === null || this.#prefersWaiting(waiter, { free, busy }, weighed, now))) {
+      claims.set(busy.runner, (claims.get(busy.runner) ?? 0) + 1);
+      return null;
+    }
+    if (free === null) return this.#afterFailure(job, prospects, now);
+    const placement = { backend: free.backend, reason: reasonFor(free, weighed, prospects.length) };
+    this.#decisions.add(explainWay(waiter, placement, weighed, now));
+    return placement;
+  }
+
+  /** Of the lowest tier, the one of the lowest rank; chance decides between equals. */
+  #cheapest(among: readonly Weighed[]): Weighed | null {
+    let best: Weighed | null = null;
+    let equals = 1;
+    for (const one of among) {
+      const difference = best === null ? -1 : one.tier - best.tier || one.rank - best.rank;
+      if (difference < 0) {
+        best = one;
+        equals = 1;
+      } else if (difference === 0) {
+        equals += 1;
+        if (this.#rng.next() * equals < 1) best = one;
+      }
+    }
+    return best;
+  }
+
+  /** Waiting for a busy backend never takes longer than going to a free one would have cost more. */
+  #prefersWaiting(
+    { job }: Pick<Waiter, 'job'>,
+    { free, busy }: { readonly free: Weighed; readonly busy: Weighed },
+    weighed: readonly Weighed[],
+    now: Millis,
+  ): boolean {
+    if (busy.rank >= free.rank) return false;
+    let hold = this.#held.get(job);
+    if (hold === undefined) {
+      const savedMs = free.totalMs - (busy.totalMs - busy.waitMs);
+      hold = { since: now, budgetMs: Math.max(0, savedMs) };
+      this.#held.set(job, hold);
+      this.#decisions.add(explainWait(job, { free, busy }, weighed, { now, forMs: hold.budgetMs }));
+    }
+    const until = hold.since + hold.budgetMs;
+    if (now >= until) return false;
+    this.#holdUntil = Math.min(this.#holdUntil, until);
+    return true;
+  }
+
+  #afterFailure(job: Job, prospects: readonly Prospect[], now: Millis): Placement | null {
+    const key = keyOf(job);
+    for (const { id, free } of prospects) {
+      const failedAt = this.knowledge.backend(id).runners.get(key)?.failedAt ?? null;
+      if (free && failedAt !== null && now - failedAt < FAILED_MS) return { backend: id, reason: 'cold' };
+    }
+    return null;
+  }
+}
+
+/** Cloud models run elsewhere; unloading needs no load. */
+function needsRunner({ model, task }: Job): boolean {
+  return model !== null && task !== 'unload' && !isCloudModel(model);
+}
+
+function keyOf({ model, runnerOptions }: Job): RunnerKey {
+  return runnerKey(model ?? '', runnerOptions);
+}
+
+/** For jobs that any backend serves alike: where the fewest are. */
+function anywhere(prospects: readonly Prospect[]): Placement | null {
+  let best: Prospect | null = null;
+  for (const prospect of prospects) {
+    if (prospect.free && (best === null || prospect.inFlight / prospect.weight < best.inFlight / best.weight)) {
+      best = prospect;
+    }
+  }
+  return best === null ? null : { backend: best.id, reason: prospects.length === 1 ? 'only' : 'least-busy' };
+}
+
+function reasonFor(chosen: Weighed, weighed: readonly Weighed[], prospects: number): RouteReason {
+  if (prospects === 1) return 'only';
+  if (chosen.phase !== 'ready') return 'cold';
+  if (chosen.cachedTokens > 0) return 'sticky';
+  return weighed.filter(({ free }) => free).length > 1 ? 'least-busy' : 'warm';
+}
+
+/** The victims go first, by our own hand: left to itself Ollama would choose by keep_alive and path. */
+function intentsOf({ runner, job, victims }: Plan): Intent[] {
+  const { backend, task } = { backend: runner.backend.id, task: job.task };
+  return [
+    ...victims.map(({ model, options }): Intent => {
+      return { kind: 'unload', backend, model, runnerOptions: options, task };
+    }),
+    { kind: 'load', backend, model: runner.model, runnerOptions: runner.options, task },
+  ];
+}
