@@ -16,11 +16,14 @@ export interface ProgressMerge {
   hasSucceeded(backend: string): boolean;
   /** The last lines: what failed, then `success` when any backend succeeded; otherwise one error and nothing else. */
   finish(): ProgressLines;
+  /** Backend → why, in the order they were given. */
   readonly failures: ReadonlyMap<string, string>;
 }
 
 interface Branch {
   state: 'running' | 'done' | 'failed';
+  /** Why it failed. */
+  reason: string;
   readonly said: Set<string>;
   /** Digest → bytes that are there. */
   readonly layers: Map<string, number>;
@@ -42,7 +45,6 @@ export function createProgressMerge(backends: readonly string[]): ProgressMerge 
 }
 
 class Merge implements ProgressMerge {
-  readonly failures = new Map<string, string>();
   readonly #branches: ReadonlyMap<string, Branch>;
   readonly #layers = new Map<string, Layer>();
   /** In the order first heard; true when told. */
@@ -50,8 +52,13 @@ class Merge implements ProgressMerge {
 
   constructor(backends: readonly string[]) {
     this.#branches = new Map(
-      backends.map((backend) => [backend, { state: 'running', said: new Set(), layers: new Map() }]),
+      backends.map((backend) => [backend, { state: 'running', reason: '', said: new Set(), layers: new Map() }]),
     );
+  }
+
+  get failures(): ReadonlyMap<string, string> {
+    const failed = [...this.#branches].filter(([, { state }]) => state === 'failed');
+    return new Map(failed.map(([backend, { reason }]) => [backend, reason]));
   }
 
   line(backend: string, text: string): ProgressLines {
@@ -73,7 +80,7 @@ class Merge implements ProgressMerge {
     const branch = this.#branches.get(backend);
     if (branch === undefined || branch.state !== 'running') return [];
     branch.state = 'failed';
-    this.failures.set(backend, reason.slice(0, 1000));
+    branch.reason = reason.slice(0, 1000);
     return this.#branchEnded();
   }
 
@@ -83,10 +90,9 @@ class Merge implements ProgressMerge {
 
   finish(): ProgressLines {
     const open = [...this.#branches.keys()].flatMap((backend) => this.failed(backend, 'it ended without saying how'));
-    if (this.failures.size === this.#branches.size) return [JSON.stringify({ error: failureText(this.failures) })];
-    const failed = [...this.failures].map(([backend, reason]) =>
-      JSON.stringify({ status: `${backend} failed: ${reason}` }),
-    );
+    const { failures } = this;
+    if (failures.size === this.#branches.size) return [JSON.stringify({ error: failureText(failures) })];
+    const failed = [...failures].map(([backend, reason]) => JSON.stringify({ status: `${backend} failed: ${reason}` }));
     return [...open, ...failed, JSON.stringify({ status: 'success' })];
   }
 

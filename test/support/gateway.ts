@@ -25,15 +25,13 @@ export interface Gateway {
 }
 
 export interface GatewayOptions {
-  /** YAML after the defaults of `quick`, e.g. `queue: {limit: 1}`. */
+  /** YAML beside the tests' own defaults, e.g. `queue: {limit: 1}`. */
   readonly config?: string;
   readonly system?: System;
 }
 
-/** Probes often, so that tests need not wait for the world to be noticed. */
-const quick = `
-probes: {interval: 50ms, inventoryInterval: 100ms, residencyInterval: 100ms, timeout: 500ms}
-`;
+/** For `config`: probes once, at the start, to see what the gateway learns otherwise. */
+export const probesOnce = 'probes: {interval: 1h, inventoryInterval: 1h, residencyInterval: 1h}\n';
 
 export async function startGateway(
   t: TestContext,
@@ -50,7 +48,7 @@ export async function startGateway(
       JSON.stringify({ name: name ?? `b${index + 1}`, url, slots, weight }),
     );
     const files = {
-      read: async () => Buffer.from(`${quick}${defaults(extra)}backends: [${list.join(', ')}]\n${extra}`),
+      read: async () => Buffer.from(`${defaults(extra)}backends: [${list.join(', ')}]\n${extra}`),
     };
     const loaded = await loadConfig({ file: 'test.yaml', env: {}, flags: null, files });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems, null, 1));
@@ -114,10 +112,16 @@ export async function startGateway(
   };
 }
 
-/** Free ports, where the test does not say otherwise. */
+/** Free ports, and probes so frequent that tests need not wait for the world to be noticed; where the test says nothing else. */
+const sections = {
+  listen: "{address: '127.0.0.1:0'}",
+  admin: "{address: '127.0.0.1:0'}",
+  probes: '{interval: 50ms, inventoryInterval: 100ms, residencyInterval: 100ms, timeout: 500ms}',
+};
+
 function defaults(extra: string): string {
-  return ['listen', 'admin']
-    .map((section) => (extra.includes(`${section}:`) ? '' : `${section}: {address: '127.0.0.1:0'}\n`))
+  return Object.entries(sections)
+    .map(([section, text]) => (extra.includes(`${section}:`) ? '' : `${section}: ${text}\n`))
     .join('');
 }
 
