@@ -1,8 +1,12 @@
 /** The wiring: (Config, System) → App. The only file that knows every room; it contains no decision. */
 import { createHmac, randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { createBackends, type Backends } from './backends/backends.ts';
+import { createDiscovery, type Discovery, type Resolver } from './backends/discovery/dns.ts';
+import { nodeResolver } from './backends/discovery/node-resolver.ts';
 import type { Config } from './config/schema.ts';
 import type { BackendSpec } from './core/backend.ts';
+import { createBlobMemory } from './core/blob-memory.ts';
 import { createCatalogue, type Catalogue } from './core/catalogue.ts';
 import type { Emit, Event } from './core/events.ts';
 import { createFleet, type BackendView, type Fleet } from './core/fleet.ts';
@@ -14,11 +18,15 @@ import { createScheduler, type Scheduler } from './core/scheduler.ts';
 import type { BackendId } from './core/types.ts';
 import { dialects } from './dialects/index.ts';
 import { adminRoutes, type AdminDependencies, type ReloadResult } from './http/admin.ts';
+import { createDoor } from './http/door.ts';
 import { journey, type JourneyDependencies } from './http/journey.ts';
 import { createLists } from './http/lists.ts';
 import { probeRoutes } from './http/probes.ts';
-import { createAdminListener, createPublicListener, type Listener, type Serve } from './http/server.ts';
+import type { Listener } from './http/listener.ts';
+import { createPressure, type Pressure } from './http/pressure.ts';
+import { createAdminListener, createPublicListener, type Serve, type ServeUnknown } from './http/server.ts';
 import { createStop } from './http/stop.ts';
+import { createSurface, type Surface } from './http/surface.ts';
 import { timeoutsFor } from './http/timeouts.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
@@ -34,6 +42,10 @@ export interface AppContext {
   readonly reload: () => Promise<ReloadResult>;
   /** Checks the fields of one backend as the configuration would. */
   readonly readBackend: (fields: Readonly<Record<string, unknown>>) => Promise<BackendSpec | string>;
+  /** Descriptors of sockets that listen already. */
+  readonly inherited?: { readonly public?: number; readonly admin?: number };
+  /** How names are resolved; the system's way when absent. */
+  readonly resolver?: Resolver;
   /** Where log lines go; standard output when absent. */
   readonly logTo?: { write(line: string): void };
 }
@@ -68,23 +80,21 @@ interface Rooms {
   readonly scheduler: Scheduler;
   readonly backends: Backends;
   readonly metrics: Metrics;
+  readonly pressure: Pressure;
+  readonly roster: Roster;
 }
 
 export function createApp(config: Config, context: AppContext, system: System): App {
   const rooms = createRooms(config, context, system);
-  const { backends, emit, fleet, log, metrics, scheduler } = rooms;
-  const roster = createRoster((specs) => {
-    fleet.set(specs);
-    backends.set(specs);
-  });
-  const state: State = { config, isStopping: false };
-  const { publicListener, adminListener } = createListeners(rooms, roster, state);
+  const { backends, emit, fleet, log, metrics, pressure, roster, scheduler } = rooms;
+  const state: State = { config, isStopping: false, discovery: discover(context.backends, config, rooms) };
+  const { publicListener, adminListener } = createListeners(rooms, state);
   roster.configure(context.backends);
 
   const close = async () => {
+    state.discovery.close();
+    pressure.close();
     scheduler.close();
-    publicListener.closeAll();
-    adminListener.closeAll();
     await Promise.all([publicListener.close(), adminListener.close(), backends.close()]);
     fleet.close();
     metrics.close();
@@ -99,9 +109,12 @@ export function createApp(config: Config, context: AppContext, system: System): 
     view: () => fleet.view(),
     async listen() {
       try {
+        await state.discovery.resolveNow();
         await backends.probeNow();
-        const publicAddress = await publicListener.listen(config.listen.address);
-        const adminAddress = await adminListener.listen(config.admin.address);
+        const shared = config.listen.reusePort;
+        const { public: ours, admin: theirs } = context.inherited ?? {};
+        const publicAddress = await publicListener.listen(config.listen.address, { inherited: ours, shared });
+        const adminAddress = await adminListener.listen(config.admin.address, { inherited: theirs, shared });
         return { publicAddress, adminAddress };
       } catch (error) {
         await close();
@@ -113,6 +126,9 @@ export function createApp(config: Config, context: AppContext, system: System): 
       apply(next, state.config, rooms);
       state.config = next;
       roster.configure(specs);
+      state.discovery.close();
+      state.discovery = discover(specs, next, rooms);
+      void state.discovery.resolveNow();
       emit({
         kind: 'config-reloaded',
         ok: true,
@@ -132,6 +148,26 @@ export function createApp(config: Config, context: AppContext, system: System): 
 interface State {
   config: Config;
   isStopping: boolean;
+  discovery: Discovery;
+}
+
+/** Watches the names among the backends and tells the roster what is behind them. */
+function discover(specs: readonly BackendSpec[], config: Config, { context, log, roster, system }: Rooms): Discovery {
+  const { clock, rng } = system;
+  return createDiscovery(
+    specs,
+    {
+      resolver: context.resolver ?? nodeResolver,
+      clock,
+      rng,
+      found(name, members) {
+        log.say('info', 'backends found', { name, backends: members.map(({ id }) => id).join(' ') });
+        roster.found(name, members);
+      },
+      failed: (name, reason) => log.say('warn', 'name not resolved', { name, reason }),
+    },
+    config.discovery,
+  );
 }
 
 /** What each room can change while it runs. */
@@ -145,7 +181,7 @@ function apply(config: Config, before: Config, { backends, fleet, log, scheduler
 }
 
 /** Sections of which a change is not seen until the next start. */
-const fixedSections = ['admin', 'metrics', 'quarantine', 'slowClients', 'shutdown', 'simulate'] as const;
+const fixedSections = ['admin', 'metrics', 'overload', 'quarantine', 'slowClients', 'shutdown', 'simulate'] as const;
 
 function differ(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) !== JSON.stringify(b);
@@ -188,29 +224,32 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
     config.metrics,
   );
   observers.push((event) => metrics.observe(event));
-  return { config, context, system, emit, log, fleet, catalogue, scheduler, backends, metrics };
+  const roster = createRoster((specs) => {
+    fleet.set(specs);
+    backends.set(specs);
+  });
+  const pressure = createPressure(clock, system.measureLoad(), config.overload);
+  return { config, context, system, emit, log, fleet, catalogue, scheduler, backends, metrics, pressure, roster };
 }
 
-function createListeners(
-  rooms: Rooms,
-  roster: Roster,
-  state: State,
-): { publicListener: Listener; adminListener: Listener } {
+function createListeners(rooms: Rooms, state: State): { publicListener: Listener; adminListener: Listener } {
   const { catalogue, emit, fleet, metrics, system } = rooms;
   const { clock } = system;
-  const travel = createTravel(rooms);
+  const handling = createHandling(rooms);
   const lists = createLists({ catalogue, clock, emit, fallbackVersion: '0.0.0' });
   const serve: Serve = (exchange, route, dialect, parameter) => {
     if (route.kind === 'local') lists.answer(exchange, route, dialect, parameter);
-    else void journey(exchange, route, dialect, travel(state.config));
+    else if (route.kind === 'infer') void journey(exchange, route, dialect, handling(state.config).travel);
+    else handling(state.config).surface.serve(exchange, route, dialect, parameter);
   };
+  const serveUnknown: ServeUnknown = (...unknown) => handling(state.config).surface.forward(...unknown);
   const isUp = ({ state: of }: BackendView) => of === 'up' || of === 'probation';
   const own = probeRoutes({
     notReady: () => (state.isStopping ? 'stopping' : fleet.view().some(isUp) ? null : 'no backend is up'),
     backends: () => fleet.view().map(({ id, state: of, reason }) => ({ id, state: of, detail: reason })),
     metrics: (accept) => metrics.render(accept),
   });
-  const { admin, listen, slowClients } = state.config;
+  const { admin, listen, overload, slowClients } = state.config;
   const options = {
     flow: {
       clock,
@@ -218,23 +257,25 @@ function createListeners(
       budget: { used: 0, limit: slowClients.bufferTotal },
       stallMs: slowClients.stall,
     },
-    maxHeaderBytes: 64 * 1024,
+    maxHeaderBytes: listen.headerLimit,
+    maxConnections: overload.connections,
     headersTimeoutMs: listen.headersTimeout,
     keepAliveTimeoutMs: listen.keepAliveTimeout,
   };
+  const door = createDoor({ ...listen, hostname: hostname() });
   const operate = adminRoutes({
-    ...operations(rooms, roster),
+    ...operations(rooms),
     token: admin.token ?? null,
     isLoopback: /^(?:127\..*|localhost|::1)$/.test(admin.address.host),
   });
   return {
-    publicListener: createPublicListener(Object.values(dialects), own, serve, options),
+    publicListener: createPublicListener(Object.values(dialects), own, { serve, serveUnknown, door }, options),
     adminListener: createAdminListener([...own, ...operate], options),
   };
 }
 
 /** What the admin API can do, in core's words. */
-function operations({ context, fleet }: Rooms, roster: Roster): Omit<AdminDependencies, 'token' | 'isLoopback'> {
+function operations({ context, fleet, roster }: Rooms): Omit<AdminDependencies, 'token' | 'isLoopback'> {
   return {
     backends: () => fleet.view(),
     setDraining: (id, draining) => fleet.observe(id, { kind: 'admin', state: draining ? 'draining' : 'active' }),
@@ -249,30 +290,59 @@ function operations({ context, fleet }: Rooms, roster: Roster): Omit<AdminDepend
   };
 }
 
-/** The journey's dependencies under a configuration; a request keeps those it started with. */
-function createTravel(rooms: Rooms): (config: Config) => JourneyDependencies {
-  const { backends, emit, scheduler, system } = rooms;
+/** What requests are handled with. */
+interface Handling {
+  readonly travel: JourneyDependencies;
+  readonly surface: Surface;
+}
+
+/** Under a configuration; a request keeps those it started with. */
+function createHandling(rooms: Rooms): (config: Config) => Handling {
+  const { backends, catalogue, emit, fleet, pressure, scheduler, system } = rooms;
   const { clock, rng } = system;
+  const client = (id: BackendId) => backends.client(id);
   const hash = keyedHash();
   const quarantine = createQuarantine(rooms.config.quarantine);
-  let last: { readonly config: Config; readonly travel: JourneyDependencies } | null = null;
+  const memory = createBlobMemory({ clock });
+  const known = {
+    client,
+    catalogue,
+    clock,
+    emit,
+    hash,
+    memory,
+    refresh: backends.refresh.bind(backends),
+    view: () => fleet.view().filter(({ id }) => backends.has(id)),
+  };
+  let last: { readonly config: Config; readonly handling: Handling } | null = null;
   return (config) => {
-    if (last?.config === config) return last.travel;
+    if (last?.config === config) return last.handling;
+    const { listen, placement, retry, surface: surfaceOptions, timeouts } = config;
+    const limits = { size: listen.bodyLimit, timeout: listen.bodyTimeout, minimumRate: 1024 };
+    const times = timeoutsFor(timeouts);
+    const surface = createSurface(known, {
+      limits,
+      placement,
+      surface: surfaceOptions,
+      timeouts: times(null, false),
+    });
     const travel = {
-      scheduler,
-      client: (id: BackendId) => backends.client(id),
-      verdict: (id: BackendId, ok: boolean) => backends.verdict(id, ok),
-      retry: createRetry({ rng }, config.retry),
+      client,
       clock,
       emit,
       hash,
-      limits: { size: config.listen.bodyLimit, timeout: config.listen.bodyTimeout, minimumRate: 1024 },
-      timeouts: timeoutsFor(config.timeouts),
+      limits,
+      pressure,
       quarantine,
+      scheduler,
+      verdict: (id: BackendId, ok: boolean) => backends.verdict(id, ok),
+      retry: createRetry({ rng }, retry),
+      timeouts: times,
       wallNow: system.wallNow,
+      unload: surface.unload,
     };
-    last = { config, travel };
-    return travel;
+    last = { config, handling: { travel, surface } };
+    return last.handling;
   };
 }
 

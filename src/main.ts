@@ -19,6 +19,7 @@ const io: Io = {
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,
+  pid: process.pid,
   files: { read: async (path) => readFile(path) },
   signal: stop.signal,
   onHangup(listener) {

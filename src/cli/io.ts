@@ -13,6 +13,8 @@ export interface Io {
   readonly stderr: Output;
   readonly env: Environment;
   readonly files: Files;
+  /** The process's own id. */
+  readonly pid: number;
   /** Aborts when the process is asked to stop. */
   readonly signal: AbortSignal;
   /** Calls back when the process is asked to read its configuration again (SIGHUP). Returns the way to stop. */

@@ -7,6 +7,7 @@ import { backendSpecs, type BackendSpec } from '../core/backend.ts';
 import { realSystem } from '../system.ts';
 import { banner } from './banner.ts';
 import { begin, type Beginning } from './first-minute.ts';
+import { inheritedSockets } from './inherited.ts';
 import type { Io } from './io.ts';
 import { loadAgain, readConfig, type ReadConfig } from './read-config.ts';
 import { version } from './version.ts';
@@ -24,7 +25,15 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
     const reload = () => reloadInto(app, beginning!, read, io);
     const app: App = createApp(
       config,
-      { version, backends: specs, simulated, isTerminal: io.stdout.isTTY === true, reload, readBackend },
+      {
+        version,
+        backends: specs,
+        simulated,
+        isTerminal: io.stdout.isTTY === true,
+        inherited: inheritedSockets(io.env, io.pid),
+        reload,
+        readBackend,
+      },
       realSystem,
     );
     await run(app, beginning, io, { reload, file: read.loaded.file });

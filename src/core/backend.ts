@@ -70,6 +70,13 @@ export const BackendOptions = Type.Object(
         maximum: 100,
       }),
     ),
+    discover: Type.Optional(
+      Type.Enum(['addresses', 'srv'], {
+        description:
+          'One backend for each address of the URL’s host name (`addresses`), or for each target of its SRV record (`srv`), ' +
+          'looked up again and again. Without it, one backend whose connections follow the name.',
+      }),
+    ),
     models: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), {
         description:
@@ -130,6 +137,8 @@ export interface BackendSpec {
   readonly tier?: number;
   /** Patterns the canonical model name must match one of; null when everything is allowed. */
   readonly models: readonly string[] | null;
+  /** A name that stands for several; such a spec is never a backend itself. */
+  readonly discover?: 'addresses' | 'srv';
   readonly tls?: BackendTls;
   readonly auth?: BackendAuth;
 }

@@ -131,6 +131,12 @@ export const failures = {
     help: 'The client took nothing of its answer for `slowClients.stall` and was cut.',
   },
   'client-gone': { status: 499, blame: 'client', retryable: false, help: 'The client left; nobody sees this answer.' },
+  overloaded: {
+    status: 503,
+    blame: 'gateway',
+    retryable: true,
+    help: 'The gateway process itself lags or is short of memory (`overload`); give it more, or run another beside it.',
+  },
   'shutting-down': { status: 503, blame: 'gateway', retryable: true, help: 'The gateway is stopping.' },
   internal: {
     status: 500,

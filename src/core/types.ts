@@ -21,6 +21,13 @@ export type ClientId = string;
 /** Monotonic milliseconds since an arbitrary start (`Clock.now`), or a length of time in milliseconds. */
 export type Millis = number;
 
+/** How busy the process itself is. */
+export interface LoadSample {
+  /** How late the event loop's timers were, 99th percentile since the last sample. */
+  readonly loopDelayMs: Millis;
+  readonly memoryBytes: number;
+}
+
 export type NonEmpty<T> = readonly [T, ...T[]];
 
 /** Monotonic time, and one-shot timers on it. The only clock core and dialects know. */

@@ -12,6 +12,7 @@ import { attempt, type AttemptDependencies, type FailedAttempt, type Traveller }
 import { receiveBody, type BodyLimits } from './body.ts';
 import { answerError, answerUnknownModel, asGatewayError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
+import type { Pressure } from './pressure.ts';
 import type { Visit } from './visit.ts';
 
 export interface JourneyDependencies extends AttemptDependencies {
@@ -20,6 +21,7 @@ export interface JourneyDependencies extends AttemptDependencies {
   /** A keyed hash, so that prompts can be compared without being kept. */
   readonly hash: (text: string | Uint8Array) => string;
   readonly limits: BodyLimits;
+  readonly pressure: Pressure;
   /** Answers a request that only takes a model out of memory: it needs no slot, and concerns more than one backend. */
   readonly unload: (visit: Visit, body: Buffer, reading: Reading) => Promise<void>;
 }
@@ -30,10 +32,12 @@ export async function journey(
   dialect: Dialect,
   dependencies: JourneyDependencies,
 ): Promise<void> {
-  const { clock, emit, hash, limits } = dependencies;
+  const { clock, emit, hash, limits, pressure } = dependencies;
   const account = openAccount(exchange, route.path, clock, emit);
   let modelText: string | null = null;
   try {
+    const refusal = pressure.refusal();
+    if (refusal !== null) throw refusal;
     const body = await receiveBody(exchange.request, limits, clock);
     account.bytesIn = body.length;
     account.receivedAt = clock.now();

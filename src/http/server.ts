@@ -3,13 +3,22 @@
  * Exchange. Bodies are never parsed by content type: Ollama ignores it, and so do we.
  */
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import type { AddressInfo } from 'node:net';
-import type { Address } from '../core/options.ts';
 import type { Dialect, Route } from '../dialects/dialect.ts';
+import { preflightHeaders, withOrigin, type Admission, type Door } from './door.ts';
+import { asListener, type Listener } from './listener.ts';
 import { NodeExchange, type Exchange, type FlowLimits } from './exchange.ts';
 import { hasUnreadBody } from './headers.ts';
 
 export type Serve = (exchange: Exchange, route: Route, dialect: Dialect, parameter: string | null) => void;
+
+/** Takes a request for a path that no route has, or says false. */
+export type ServeUnknown = (exchange: Exchange, path: string, query: string) => boolean;
+
+export interface PublicHandlers {
+  readonly serve: Serve;
+  readonly serveUnknown: ServeUnknown;
+  readonly door: Door;
+}
 
 /** A path answered by the gateway itself, on either listener. */
 export interface OwnRoute {
@@ -18,24 +27,13 @@ export interface OwnRoute {
   readonly answer: (request: FastifyRequest, reply: FastifyReply) => unknown;
 }
 
-export interface Listener {
-  /** Resolves with the bound address as `host:port`; rejects when it can't be had. */
-  listen(where: Address): Promise<string>;
-  /** Exchanges that have not closed yet. */
-  readonly open: ReadonlySet<Exchange>;
-  /** Stops accepting; resolves when every connection has closed. */
-  close(): Promise<void>;
-  /** Closes connections that carry no request. */
-  closeIdle(): void;
-  /** Closes every connection. */
-  closeAll(): void;
-}
-
 export interface ListenerOptions {
   readonly flow: FlowLimits;
   readonly maxHeaderBytes: number;
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
+  /** Connections at a time; 0 means no limit. */
+  readonly maxConnections: number;
 }
 
 const methodNotAllowed = '405 method not allowed';
@@ -44,44 +42,77 @@ const pageNotFound = '404 page not found';
 export function createPublicListener(
   dialects: readonly Dialect[],
   own: readonly OwnRoute[],
-  serve: Serve,
+  { door, serve, serveUnknown }: PublicHandlers,
   options: ListenerOptions,
 ): Listener {
   const app = createApp(options);
+  const bound: Bound = { isLoopback: false };
   const open = new Set<Exchange>();
-  const methods = new Map<string, Set<string>>();
-  const note = (path: string, method: string) => methods.set(path, (methods.get(path) ?? new Set()).add(method));
+  const methods = new Methods();
+  const admit = (request: FastifyRequest) => door.admit(request.headers, bound.isLoopback);
+  const takeOver = (request: FastifyRequest, reply: FastifyReply, admission: Admission) => {
+    const exchange = new NodeExchange(request.raw, reply.raw, options.flow, originOf(admission));
+    open.add(exchange);
+    reply.raw.once('close', () => open.delete(exchange));
+    return exchange;
+  };
 
   for (const dialect of dialects) {
     for (const route of dialect.routes) {
-      note(route.path, route.method);
-      const takeOver = (request: FastifyRequest, reply: FastifyReply) => {
+      methods.note(route.path, route.method);
+      const onRequest = (request: FastifyRequest, reply: FastifyReply) => {
         reply.hijack();
-        const exchange = track(new NodeExchange(request.raw, reply.raw, options.flow), open, reply);
+        const admission = admit(request);
+        if (admission.kind === 'refused') {
+          refuseAtDoor(reply);
+          return;
+        }
         const params = request.params as Record<string, string>;
-        serve(exchange, route, dialect, Object.values(params)[0] ?? null);
+        serve(takeOver(request, reply, admission), route, dialect, Object.values(params)[0] ?? null);
       };
       // In the route's own onRequest, the last one: hooks before it may refuse; after it there is no body parser to disagree.
-      app.route({
-        method: route.method,
-        url: route.path,
-        exposeHeadRoute: false,
-        onRequest: takeOver,
-        handler: unreachable,
-      });
+      app.route({ method: route.method, url: route.path, exposeHeadRoute: false, onRequest, handler: unreachable });
     }
   }
-  addOwn(app, own, note);
-  refuseOthers(app, methods);
-  return asListener(app, open);
+  addOwn(app, own, methods);
+  answerOthers(app, (request, reply) => {
+    const admission = admit(request);
+    const path = methods.plainPath(request.url);
+    const allowed = methods.of(path);
+    const method = request.raw.method ?? 'GET';
+    if (admission.kind === 'refused') refuseAtDoor(reply);
+    else if (admission.kind === 'allowed' && method === 'OPTIONS') {
+      reply.raw.writeHead(204, preflightHeaders(admission.allowOrigin, allowed)).end();
+    } else if (allowed !== null || !isApiPath(path)) refuse(allowed, reply, originOf(admission));
+    else {
+      const taken = serveUnknown(takeOver(request, reply, admission), path, request.url.split('?')[1] ?? '');
+      if (!taken) refuse(null, reply, originOf(admission));
+    }
+  });
+  return asListener(app, open, ({ address }) => {
+    bound.isLoopback = address === '::1' || address.startsWith('127.');
+  });
 }
 
 export function createAdminListener(own: readonly OwnRoute[], options: ListenerOptions): Listener {
   const app = createApp(options);
-  const methods = new Map<string, Set<string>>();
-  addOwn(app, own, (path, method) => methods.set(path, (methods.get(path) ?? new Set()).add(method)));
-  refuseOthers(app, methods);
-  return asListener(app, new Set());
+  const methods = new Methods();
+  addOwn(app, own, methods);
+  answerOthers(app, (request, reply) => refuse(methods.of(methods.plainPath(request.url)), reply, null));
+  return asListener(app, new Set(), () => {});
+}
+
+/** What is known once the address is. */
+interface Bound {
+  isLoopback: boolean;
+}
+
+function originOf(admission: Admission): string | null {
+  return admission.kind === 'allowed' ? admission.allowOrigin : null;
+}
+
+function isApiPath(path: string): boolean {
+  return /^\/(?:api|v1)\//.test(path);
 }
 
 function createApp(options: ListenerOptions): FastifyInstance {
@@ -108,28 +139,22 @@ function createApp(options: ListenerOptions): FastifyInstance {
     },
   });
   app.server.on('connection', (socket) => socket.setNoDelay(true));
+  if (options.maxConnections > 0) app.server.maxConnections = options.maxConnections;
   return app;
-}
-
-function track(exchange: NodeExchange, open: Set<Exchange>, reply: FastifyReply): NodeExchange {
-  open.add(exchange);
-  reply.raw.once('close', () => open.delete(exchange));
-  return exchange;
 }
 
 function unreachable(): never {
   throw new Error('the route was taken over before its handler');
 }
 
-function addOwn(app: FastifyInstance, own: readonly OwnRoute[], note: (path: string, method: string) => void): void {
+function addOwn(app: FastifyInstance, own: readonly OwnRoute[], methods: Methods): void {
   for (const { method, path, answer } of own) {
-    note(path, method);
+    methods.note(path, method);
     app.route({ method, url: path, exposeHeadRoute: false, handler: async (request, reply) => answer(request, reply) });
   }
 }
 
-/** Ollama's own words for what it does not serve: plain text in all dialects (ollama-wire §1). */
-function refuseOthers(app: FastifyInstance, methods: ReadonlyMap<string, ReadonlySet<string>>): void {
+function answerOthers(app: FastifyInstance, answer: (request: FastifyRequest, reply: FastifyReply) => void): void {
   // In onRequest, because a body of any type must not be looked at before the refusal.
   app.addHook('onRequest', (request, reply, done) => {
     if (!request.is404) {
@@ -137,44 +162,53 @@ function refuseOthers(app: FastifyInstance, methods: ReadonlyMap<string, Readonl
       return;
     }
     reply.hijack();
-    refuse(request.raw.method ?? 'GET', allowedMethods(request.url, methods), reply);
+    answer(request, reply);
   });
   app.setNotFoundHandler(unreachable);
 }
 
-function refuse(method: string, allowed: string | null, reply: FastifyReply): void {
+/** Ollama's own words for what it does not serve: plain text in all dialects (ollama-wire §1). */
+function refuse(allowed: string | null, reply: FastifyReply, allowOrigin: string | null): void {
   const text = allowed === null ? pageNotFound : methodNotAllowed;
   const headers = allowed === null ? [] : ['Allow', allowed];
-  headers.push('Content-Type', 'text/plain', 'Content-Length', String(text.length));
-  if (hasUnreadBody(reply.request.raw)) headers.push('Connection', 'close');
-  reply.raw.writeHead(allowed === null ? 404 : 405, headers);
-  reply.raw.end(method === 'HEAD' ? undefined : text);
+  headers.push('Content-Type', 'text/plain');
+  const all = [...withOrigin(headers, allowOrigin), 'Content-Length', String(text.length)];
+  if (hasUnreadBody(reply.request.raw)) all.push('Connection', 'close');
+  reply.raw.writeHead(allowed === null ? 404 : 405, all);
+  reply.raw.end(reply.request.raw.method === 'HEAD' ? undefined : text);
 }
 
-/** The methods a path is served with, as an `Allow` field; null when no route has the path. */
-function allowedMethods(target: string, methods: ReadonlyMap<string, ReadonlySet<string>>): string | null {
-  const path = (target.split('?', 1)[0] ?? '').replace(/\/{2,}/g, '/').replace(/(.)\/$/, '$1');
-  for (const [template, allowed] of methods) {
-    const stem = template.replace(/:[^/]*$/, '');
-    const matches =
-      stem === template
-        ? path === template
-        : path.startsWith(stem) && !path.slice(stem.length).includes('/') && path !== stem;
-    if (matches) return [...allowed].sort().join(', ');
+/** A Host or an Origin that Ollama would not speak to. */
+function refuseAtDoor(reply: FastifyReply): void {
+  const close = hasUnreadBody(reply.request.raw) ? ['Connection', 'close'] : [];
+  reply.raw.writeHead(403, ['Content-Length', '0', ...close]).end();
+}
+
+/** Which methods each path is served with. */
+class Methods {
+  readonly #byTemplate = new Map<string, Set<string>>();
+
+  note(template: string, method: string): void {
+    const known = this.#byTemplate.get(template);
+    if (known === undefined) this.#byTemplate.set(template, new Set([method]));
+    else known.add(method);
   }
-  return null;
-}
 
-function asListener(app: FastifyInstance, open: ReadonlySet<Exchange>): Listener {
-  return {
-    open,
-    async listen({ host, port }) {
-      await app.listen({ host, port });
-      const { address, family, port: bound } = app.server.address() as AddressInfo;
-      return family === 'IPv6' ? `[${address}]:${bound}` : `${address}:${bound}`;
-    },
-    close: () => app.close(),
-    closeIdle: () => app.server.closeIdleConnections(),
-    closeAll: () => app.server.closeAllConnections(),
-  };
+  /** The path of a request target, as the router reads it. */
+  plainPath(target: string): string {
+    return (target.split('?', 1)[0] ?? '').replace(/\/{2,}/g, '/').replace(/(.)\/$/, '$1');
+  }
+
+  /** As an `Allow` field; null when no route has the path. */
+  of(path: string): string | null {
+    for (const [template, allowed] of this.#byTemplate) {
+      const stem = template.replace(/:[^/]*$/, '');
+      const matches =
+        stem === template
+          ? path === template
+          : path.startsWith(stem) && !path.slice(stem.length).includes('/') && path !== stem;
+      if (matches) return [...allowed].sort().join(', ');
+    }
+    return null;
+  }
 }

@@ -6,7 +6,7 @@
 import { Type, type Static } from 'typebox';
 import { Duration } from '../core/options.ts';
 import type { Clock, Millis } from '../core/types.ts';
-import type { Listener } from './server.ts';
+import type { Listener } from './listener.ts';
 
 export const ShutdownOptions = Type.Object(
   {
@@ -32,6 +32,8 @@ export interface StopDependencies {
 }
 
 const sweepMs = 250;
+/** How long idle connections stay open after the listener has closed, unless their next request ends them. */
+const courtesyMs = 2000;
 /** How long cut answers may take to leave the socket. */
 const farewellMs = 500;
 
@@ -48,15 +50,16 @@ async function stop(
   const pause = (ms: Millis) => new Promise<void>((resolve) => void clock.after(ms, resolve));
   begin();
   if (options.delay > 0) await pause(options.delay);
-  const closed = listener.close();
+  const closed = listener.stopAccepting();
   const state = { done: false };
   const done = closed.then(() => {
     state.done = true;
   });
   const deadline = clock.now() + options.grace;
+  // For a moment idle connections stay open: a request may be on its way, and is answered.
+  const sweepFrom = clock.now() + Math.min(courtesyMs, options.grace / 2);
   while (!state.done && clock.now() < deadline) {
-    // Connections that have just answered their last request are idle now.
-    listener.closeIdle();
+    if (clock.now() >= sweepFrom) listener.closeIdle();
     await Promise.race([done, pause(Math.min(sweepMs, Math.max(1, deadline - clock.now())))]);
   }
   if (!state.done) {

@@ -41,6 +41,7 @@ export function recordedIo(world: {
     env: world.env ?? {},
     files: memoryFiles(world.files ?? {}),
     signal: world.signal ?? new AbortController().signal,
+    pid: 1,
     onHangup: () => () => {},
     out: () => written.out,
     err: () => written.err,

@@ -4,8 +4,8 @@ import type { SimulatorOptions } from '../../src/simulator/options.ts';
 import { createSimulatedOllama, type SimulatedOllama } from '../../src/simulator/server.ts';
 
 /**
- * Starts `count` simulated Ollamas, named `sim-1`, `sim-2`, …; the later ones have other seeds. Loads take 20 ms and
- * tokens 1 ms unless the options say otherwise.
+ * Starts `count` simulated Ollamas, named `sim-1`, `sim-2`, …; the later ones have other seeds. Loads take 20 ms,
+ * tokens 1 ms and pulls next to nothing unless the options say otherwise.
  */
 export async function simulatedOllamas(
   t: TestContext,
@@ -14,8 +14,15 @@ export async function simulatedOllamas(
 ): Promise<SimulatedOllama[]> {
   const started = await Promise.all(
     Array.from({ length: count }, (_, i) => {
-      const quick = { loadMs: 20, tokensPerSecond: 1_000, prefillTokensPerSecond: 100_000, promptOverheadMs: 0 };
-      return createSimulatedOllama({ ...quick, seed: i + 1, ...options, name: `sim-${i + 1}` });
+      const rates = { tokensPerSecond: 1_000, prefillTokensPerSecond: 100_000, pullBytesPerSecond: 1e12 };
+      return createSimulatedOllama({
+        ...rates,
+        loadMs: 20,
+        promptOverheadMs: 0,
+        seed: i + 1,
+        ...options,
+        name: `sim-${i + 1}`,
+      });
     }),
   );
   t.after(() => Promise.all(started.map((simulated) => simulated.close())));

@@ -1,0 +1,64 @@
+/** A listening address: opening it, and closing it without refusing or cutting anybody. */
+import type { FastifyInstance } from 'fastify';
+import { Server, type AddressInfo } from 'node:net';
+import type { Address } from '../core/options.ts';
+import type { Exchange } from './exchange.ts';
+
+export interface Listener {
+  /**
+   * Resolves with the bound address as `host:port`; rejects when it can't be had. `inherited` is the descriptor of a socket that
+   * listens already (systemd, or another process); `shared` lets another process listen on the same port meanwhile.
+   */
+  listen(where: Address, how?: { readonly inherited?: number | undefined; readonly shared?: boolean }): Promise<string>;
+  /** Exchanges that have not closed yet. */
+  readonly open: ReadonlySet<Exchange>;
+  /**
+   * Accepts no more connections, and says on those that are open that each is to be closed after its next answer. Idle ones stay
+   * open, because a request may be on its way. Resolves when all have closed.
+   */
+  stopAccepting(): Promise<void>;
+  /** Closes connections that carry no request. */
+  closeIdle(): void;
+  /** Closes everything now. */
+  close(): Promise<void>;
+}
+
+export function asListener(
+  app: FastifyInstance,
+  open: ReadonlySet<Exchange>,
+  bound: (address: AddressInfo) => void,
+): Listener {
+  let isClosing = false;
+  app.server.on('request', (_request, response) => {
+    if (isClosing) response.setHeader('Connection', 'close');
+  });
+  // First of all listeners, so that the field is set before the request is handled.
+  const listeners = app.server.listeners('request') as ((...args: unknown[]) => void)[];
+  app.server.removeAllListeners('request');
+  for (const listener of listeners.toReversed()) app.server.on('request', listener);
+
+  return {
+    open,
+    async listen({ host, port }, { inherited, shared } = {}) {
+      const where = inherited === undefined ? { host, port, reusePort: shared === true } : { fd: inherited };
+      await app.listen(where as { host: string; port: number });
+      const address = app.server.address();
+      // A Unix socket, or a descriptor of a kind that has no address.
+      if (address === null || typeof address === 'string') return address ?? `descriptor ${inherited}`;
+      bound(address);
+      return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+    },
+    stopAccepting() {
+      isClosing = true;
+      // Not http's own close, which closes idle connections at once, under requests that are on their way.
+      return new Promise((resolve) => void Server.prototype.close.call(app.server, () => resolve()));
+    },
+    closeIdle: () => app.server.closeIdleConnections(),
+    async close() {
+      isClosing = true;
+      app.server.closeAllConnections();
+      // It rejects when the listener was closed before; closed is what is wanted.
+      await app.close().catch(() => {});
+    },
+  };
+}
