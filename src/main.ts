@@ -1,8 +1,12 @@
 #!/usr/bin/env node
 /** The process: picks a command, hands it the world, turns signals into one abort, and sets the exit code. */
 import { readFile } from 'node:fs/promises';
+import { enableCompileCache } from 'node:module';
 import { runCommand } from './cli/commands.ts';
 import type { Io } from './cli/io.ts';
+
+// The code of a command is loaded below; from the second start on it need not be compiled again.
+enableCompileCache();
 
 const stop = new AbortController();
 let asked = false;

@@ -59,9 +59,9 @@ async function leaves(child: ChildProcess): Promise<number | null> {
 /** Asks again and again, one connection each and several at a time, until told to stop; resolves with what went wrong. */
 function load(url: string): () => Promise<string[]> {
   const wrong: string[] = [];
-  let goesOn = true;
+  const load = { goesOn: true };
   const worker = async () => {
-    while (goesOn) {
+    while (load.goesOn) {
       try {
         const body = JSON.stringify({ model: 'tiny', stream: false, messages: [{ role: 'user', content: 'hi' }] });
         const answer = await fetch(`${url}/api/chat`, { method: 'POST', body, headers: { connection: 'close' } });
@@ -74,7 +74,7 @@ function load(url: string): () => Promise<string[]> {
   };
   const workers = [worker(), worker(), worker(), worker()];
   return async () => {
-    goesOn = false;
+    load.goesOn = false;
     await Promise.all(workers);
     return wrong;
   };
