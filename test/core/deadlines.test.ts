@@ -3,10 +3,13 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Deadlines } from '../../src/core/deadlines.ts';
 
+/** Heaps have to grow a few levels deep before a removal can disturb another branch. */
+const oftenTrue = fc.nat({ max: 9 }).map((number) => number < 7);
+
 describe('deadlines', () => {
   it('always has the earliest first, whatever is added and removed', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat({ max: 50 })), { maxLength: 200 }), (steps) => {
+      fc.property(fc.array(fc.tuple(oftenTrue, fc.nat({ max: 50 })), { size: 'max', maxLength: 200 }), (steps) => {
         const deadlines = new Deadlines<{ readonly deadline: number }>();
         const model: { readonly deadline: number }[] = [];
         for (const [add, number] of steps) {

@@ -216,9 +216,11 @@ describe('scheduler', () => {
     running.release(done);
     await settled();
     assert.ok(y.lease() !== null && x.lease() === null);
+    await clock.advance(10);
+    const later = watch(scheduler.acquire(job({ model: 'y:latest' }), [], idle));
     y.lease()?.release(done);
     await settled();
-    assert.ok(x.lease() !== null);
+    assert.ok(x.lease() !== null && later.lease() === null);
   });
 
   it('refuses a job at once whose wait would outlast the timeout, and says how long the wait would be', async () => {
