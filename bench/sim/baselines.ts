@@ -14,7 +14,10 @@ export const baselines: Readonly<Record<string, Baseline>> = {
   'p2c-blind': { summary: 'the less busy of two at random', create: early(powerOfTwo) },
   'peak-ewma-blind': { summary: "Finagle's latency x open requests", create: peakEwma },
   'central-queue-blind': { summary: 'one queue, released to free connections (HAProxy maxconn)', create: centralQueue },
-  'hash-model': { summary: 'each model has one home; models are spread evenly over the homes', create: early(hashModel) },
+  'hash-model': {
+    summary: 'each model has one home; models are spread evenly over the homes',
+    create: early(hashModel),
+  },
   'loaded-least-conn': {
     summary: 'the least busy of the backends that have the model loaded or on its way, at once',
     create: early(loadedLeastBusy),

@@ -4,7 +4,7 @@ import { createFleet } from '../../src/core/fleet.ts';
 import type { HealthOptions } from '../../src/core/health.ts';
 import type { Intent } from '../../src/core/planner.ts';
 import { createPolicy, type PolicyOptions } from '../../src/core/policies/choice.ts';
-import { createScheduler, type Lease } from '../../src/core/scheduler.ts';
+import { createScheduler, type Lease, type SchedulerOptions } from '../../src/core/scheduler.ts';
 import type { Job, ResidentModel, Usage } from '../../src/core/types.ts';
 import type { ResidentRunner } from '../../src/simulator/scheduler.ts';
 import type { RunnerOptions, Timing } from '../../src/simulator/scheduler-types.ts';
@@ -32,9 +32,9 @@ export function coreRouter({ policy, told }: CoreRouterOptions): (world: World) 
     };
     const scheduler = createScheduler(
       { fleet, policy: createPolicy(policy, rng), clock, emit, perform },
-      { limit: 1e6, timeout: Infinity, refuseEarly: false, waitForBackend: true },
+      world.of.kind === 'two-clients' ? asConfigured : patient,
     );
-    fleet.set(world.backends.map(({ index }) => specOf(world, index, told)));
+    fleet.set(world.backends.map(({ index }) => specOf(world, index, { policy, told })));
     for (const { index } of world.backends) fleet.observe(String(index), { kind: 'alive', version: '0.33.0' });
 
     const observe = (): void => {
@@ -70,6 +70,12 @@ export function coreRouter({ policy, told }: CoreRouterOptions): (world: World) 
   };
 }
 
+/** Nobody gives up, so that a policy's figures hold its worst. */
+const patient: SchedulerOptions = { limit: 1e6, timeout: Infinity, refuseEarly: false, waitForBackend: true };
+
+/** Where more comes than can ever be served, the gateway's own limits decide. */
+const asConfigured: SchedulerOptions = { limit: 1000, timeout: 120_000, refuseEarly: true, waitForBackend: true };
+
 const health: HealthOptions = {
   riseAfter: 2,
   fallAfter: 3,
@@ -85,10 +91,12 @@ const health: HealthOptions = {
   busyPause: 1000,
 };
 
-function specOf({ of }: World, index: number, told: boolean): BackendSpec {
+function specOf({ of }: World, index: number, { policy, told }: CoreRouterOptions): BackendSpec {
   const spec = { id: String(index), url: `http://backend-${index}`, weight: 1, models: null };
+  if (!told) return { ...spec, slots: 'auto' };
   // A policy that knows nothing of runners is given as many slots as the backend has in all.
-  return told ? { ...spec, slots: 'auto', parallel: of.slots, places: of.places } : { ...spec, slots: 'auto' };
+  if (policy !== 'soonest') return { ...spec, slots: of.slots * of.places };
+  return { ...spec, slots: 'auto', parallel: of.slots, places: of.places };
 }
 
 function jobOf({ id, conversation, turn }: Ask, { models }: World): Job {

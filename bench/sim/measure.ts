@@ -16,6 +16,7 @@ export interface Figures {
   /** Whole answers, in seconds. */
   readonly totalP99: number;
   readonly loads: number;
+  readonly reloads: number;
   /** Cached share of the prompt tokens that one cache as large as the fleet's would remember; null when there are none. */
   readonly prefixHit: number | null;
   /** Jain's index of output tokens between clients; null with one client. */
@@ -24,7 +25,7 @@ export interface Figures {
   readonly lightP99: number | null;
 }
 
-export function figuresOf({ records, loads }: Played): Figures {
+export function figuresOf({ records, loads, reloads }: Played): Figures {
   const finished = records.filter(({ doneAt }) => doneAt !== null);
   const late = (record: Record): number => (record.doneAt === null ? Infinity : ttft(record));
   const all = records.map(late).sort((a, b) => a - b);
@@ -44,6 +45,7 @@ export function figuresOf({ records, loads }: Played): Figures {
     finishedP99: percentile(done, 0.99),
     totalP99: percentile(totals, 0.99),
     loads,
+    reloads,
     prefixHit: prefixHit(finished),
     jain: jain(finished),
     lightP99:

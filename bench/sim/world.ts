@@ -73,7 +73,8 @@ export interface Played {
   readonly records: readonly Record[];
   /** Loads started after the warm-up. */
   readonly loads: number;
-  readonly evictions: number;
+  /** Among them, those that only changed the options of a model that was there. */
+  readonly reloads: number;
   /** Digest of everything that happened, in order. */
   readonly digest: string;
 }
@@ -143,7 +144,7 @@ class Play implements World {
     return {
       records: this.#records.filter(({ ask }) => ask.arrivedAt >= this.#startMs + of.warmUpMs),
       loads: after.loads - before.loads,
-      evictions: after.evictions - before.evictions,
+      reloads: after.reloads - before.reloads,
       digest: this.#digest.digest('hex').slice(0, 16),
     };
   }
@@ -260,11 +261,11 @@ class Play implements World {
     this.#log?.(line);
   }
 
-  #count(): { loads: number; evictions: number } {
+  #count(): { loads: number; reloads: number } {
     const snapshots = this.backends.map(({ ollama }) => ollama.snapshot());
     return {
       loads: snapshots.reduce((sum, { loadsStarted }) => sum + loadsStarted, 0),
-      evictions: snapshots.reduce((sum, { evictions }) => sum + evictions, 0),
+      reloads: snapshots.reduce((sum, { reloads }) => sum + reloads, 0),
     };
   }
 }

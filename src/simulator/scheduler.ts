@@ -51,6 +51,8 @@ export interface SchedulerSnapshot {
   readonly loadsStarted: number;
   readonly loadsFinished: number;
   readonly loadsAborted: number;
+  /** Loads of a model that had been in memory with other options less than a minute before. */
+  readonly reloads: number;
   readonly evictions: number;
   readonly expirations: number;
 }
@@ -89,6 +91,8 @@ interface Ticket {
 /** How long Ollama waits for a runner that does not answer its ping. */
 const PING_MS = 10_000;
 
+const RELOAD_WINDOW_MS = 60_000;
+
 /** Told of what happens to runners, as it happens. */
 export type SchedulerWatch = (kind: SchedulerEventKind, model: SimulatedModel) => void;
 
@@ -114,12 +118,14 @@ class Scheduler implements OllamaScheduler {
   readonly #loaded = new Map<string, Loaded>();
   /** The channel: a request that left stays in it until the loader takes it out. */
   readonly #pending: Ticket[] = [];
+  /** What was last in memory of a blob, and until when. */
+  readonly #ended = new Map<string, { readonly shape: string; readonly contextLength: number; readonly at: Millis }>();
   /** What the loader is busy with; one at a time, and everything behind it waits. */
   #current: Ticket | null = null;
   #loader: LoaderState = 'idle';
   #lives = 0;
   #closed = false;
-  #counts = { loadsStarted: 0, loadsFinished: 0, loadsAborted: 0, evictions: 0, expirations: 0 };
+  #counts = { loadsStarted: 0, loadsFinished: 0, loadsAborted: 0, reloads: 0, evictions: 0, expirations: 0 };
 
   constructor(options: SchedulerOptions, clock: Clock, rng: Rng, watch: SchedulerWatch) {
     this.#options = options;
@@ -362,6 +368,10 @@ class Scheduler implements OllamaScheduler {
     };
     this.#loader = 'loading';
     this.#counts.loadsStarted++;
+    const before = this.#ended.get(model.blob);
+    if (before !== undefined && this.#clock.now() - before.at < RELOAD_WINDOW_MS) {
+      if (before.shape !== entry.shape || before.contextLength !== entry.contextLength) this.#counts.reloads++;
+    }
     this.#watch('load-started', model);
     this.#loaded.set(model.blob, entry);
     const factor = 1 + options.loadSpread * (2 * this.#rng.next() - 1);
@@ -396,6 +406,8 @@ class Scheduler implements OllamaScheduler {
 
   #removed(entry: Loaded): void {
     this.#loaded.delete(entry.model.blob);
+    const { model, shape, contextLength } = entry;
+    this.#ended.set(model.blob, { shape, contextLength, at: this.#clock.now() });
     entry.runner.end('crashed');
     const ticket = this.#current;
     if (ticket === null || this.#loader !== 'evicting') return;
