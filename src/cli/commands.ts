@@ -17,7 +17,7 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./serve.ts')).serveCommand,
   },
   simulate: {
-    summary: 'start one simulated Ollama at listen.address, and no gateway',
+    summary: 'start simulated Ollamas and no gateway; docs/simulator.md lists its flags',
     load: async () => (await import('./simulate.ts')).simulateCommand,
   },
   check: {

@@ -272,7 +272,7 @@ function spoiled(whole: Speech, faults: readonly Fault[]): Speech {
   if (oversized === undefined && !wide) return speech;
   const long = 'x'.repeat(oversized?.bytes ?? 9 * 1_024 * 1_024);
   const parts = speech.parts.map((part, place) => {
-    const isLong = oversized !== undefined && place === (oversized.afterChunks ?? 0);
+    const isLong = oversized !== undefined && place === (oversized.afterTokens ?? 0);
     const content = isLong ? long : part.content;
     return { ...part, content: wide && content !== '' ? `${content}🦙` : content };
   });

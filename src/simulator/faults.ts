@@ -53,7 +53,7 @@ export const Fault = Type.Union([
   }),
   fault('content-type', 'States another content type.', { value: Type.String({ description: 'What it states.' }) }),
   fault('oversized-line', 'One token of the answer is very long.', {
-    ...afterChunks,
+    afterTokens: count('So many tokens come before; 0 when left out.'),
     bytes: Type.Optional(Type.Integer({ description: 'Its length; 9 MiB when left out.', minimum: 1 })),
   }),
   fault('merge', 'Sends several objects in one chunk.', {

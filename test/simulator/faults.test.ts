@@ -155,7 +155,7 @@ describe('a fault, in every dialect', () => {
   });
 
   it('oversized-line: one token as long as it was asked for', async (t) => {
-    const simulated = await faulty(t, { kind: 'oversized-line', afterChunks: 1, bytes: 50_000 });
+    const simulated = await faulty(t, { kind: 'oversized-line', afterTokens: 1, bytes: 50_000 });
     for (const dialect of dialects) {
       const answer = await answerOf(simulated, dialect);
       assert.equal(answer.chunks.filter((chunk) => chunk.includes('x'.repeat(50_000))).length > 0, true, dialect.path);

@@ -243,11 +243,9 @@ describe('the control API', () => {
 
 describe('several simulated Ollamas', () => {
   it('have the same digests for the same model, and another for another revision', async (t) => {
-    const [a, b, stale] = [
-      ...(await simulatedOllamas(t, 2, { models: ['tiny'] })),
-      await simulatedOllama(t, { models: [{ name: 'tiny', revision: 'old' }] }),
-    ];
-    const digests = [a!, b!, stale!].map(({ control }) => control.library.find('tiny')!.digest);
+    const pair = await simulatedOllamas(t, 2, { models: ['tiny'] });
+    const stale = await simulatedOllama(t, { models: [{ name: 'tiny', revision: 'old' }] });
+    const digests = [...pair, stale].map(({ control }) => control.library.find('tiny')!.digest);
     assert.equal(digests[0], digests[1]);
     assert.notEqual(digests[0], digests[2]);
   });
