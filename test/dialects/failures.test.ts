@@ -61,6 +61,7 @@ const told: readonly (readonly [status: number, text: string, failure: AttemptFa
   [502, 'bad gateway', 'backend-unavailable'],
   [503, 'Server overloaded, please retry shortly (ref: 1234)', 'rate-limited'],
   [503, 'loading', 'backend-unavailable'],
+  [503, 'proxy: server busy, maximum pending requests exceeded', 'backend-unavailable'],
   [504, '', 'backend-unavailable'],
   [429, 'too many requests', 'rate-limited'],
   [529, 'overloaded', 'rate-limited'],

@@ -82,6 +82,7 @@ describe('the marks of a prompt', () => {
   it('differ between roles, and between texts cut elsewhere', () => {
     assert.equal(shared(chat([message('user', 'a')]), chat([message('tool', 'a')])), 0);
     assert.equal(shared(chat(talk('ab', 'c')), chat(talk('a', 'bc'))), 0);
+    assert.equal(shared(chat([message('user', ['ab', 'cd'])]), chat([message('user', ['abcd', ''])])), 0);
   });
 
   it('differ with the tools, which stand in front of everything', () => {

@@ -93,6 +93,16 @@ describe('reading a body', () => {
     const body = '{"model":"gpt-oss:20b-cloud","Model":"tiny","messages":[]}';
     assert.equal(read('/v1/chat/completions', body).model, 'gpt-oss:20b-cloud');
     assert.equal(read('/api/chat', body).model, 'tiny:latest');
+    assert.equal(read('/v1/chat/completions', '{"model":"a","Model":"b"}').model, 'b:latest');
+    assert.equal(read('/v1/chat/completions', '{"Model":"x:cloud","model":"a"}').model, 'a:latest');
+  });
+
+  it('adds up what several `stream_options` say, and null clears it', () => {
+    const wantsUsage = (options: string) => read('/v1/chat/completions', `{"model":"a",${options}}`).wantsUsage;
+    assert.equal(wantsUsage('"stream_options":{"include_usage":true},"stream_options":{}'), true);
+    assert.equal(wantsUsage('"stream_options":{"Include_Usage":true},"stream_options":null'), false);
+    assert.equal(wantsUsage('"stream_options":{"include_usage":true,"include_usage":false}'), false);
+    assert.equal(wantsUsage('"stream_options":{"include_usage":true,"include_usage":null}'), true);
   });
 
   it('tells a body that could be read in two ways', () => {

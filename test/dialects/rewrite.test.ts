@@ -50,6 +50,15 @@ describe('rewriteBody', () => {
     );
   });
 
+  it('adds to the last of several `options`, and changes what each of them says', () => {
+    assert.equal(
+      rewritten('{"options":{"num_gpu":1},"Options":{"num_ctx":1},"options":{}}', {
+        options: { num_ctx: 2, num_gpu: 3 },
+      }),
+      '{"options":{"num_gpu":3},"Options":{"num_ctx":2},"options":{"num_ctx":2,"num_gpu":3}}',
+    );
+  });
+
   it('changes the older `name` with the model', () => {
     assert.equal(rewritten('{"name":"a","model":"a"}', { model: 'b' }), '{"name":"b","model":"b"}');
   });
