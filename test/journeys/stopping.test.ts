@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import { chatLine, fakeOllama, startStream } from '../support/fake-ollama.ts';
 import { startGateway } from '../support/gateway.ts';
@@ -17,7 +19,8 @@ describe('stopping', () => {
     await reader.read();
     const stopped = gateway.app.stop();
     assert.equal((await fetch(`${gateway.adminUrl}/readyz`)).status, 503);
-    await assert.rejects(fetch(`${gateway.url}/`, { headers: { connection: 'close' } }));
+    const [refusal] = (await once(connect(gateway.port, '127.0.0.1'), 'error')) as [NodeJS.ErrnoException];
+    assert.equal(refusal.code, 'ECONNREFUSED');
     ollama.asked[0]!.response.end(chatLine('', true));
     assert.equal(new TextDecoder().decode((await reader.read()).value), chatLine('', true));
     assert.equal((await reader.read()).done, true);

@@ -1,9 +1,9 @@
 /** A whole gateway on port 0, in this process, in front of the backends a test names. */
-import type { TestContext } from 'node:test';
 import { createApp, type App } from '../../src/app.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { backendSpecs, withDefaults } from '../../src/core/backend.ts';
 import { realSystem, type System } from '../../src/system.ts';
+import type { Closer } from './closer.ts';
 
 export interface Gateway {
   readonly url: string;
@@ -34,7 +34,7 @@ export interface GatewayOptions {
 export const probesOnce = 'probes: {interval: 1h, inventoryInterval: 1h, residencyInterval: 1h}\n';
 
 export async function startGateway(
-  t: TestContext,
+  t: Closer,
   backends: readonly {
     readonly url: string;
     readonly slots?: number;
@@ -116,7 +116,7 @@ export async function startGateway(
 const sections = {
   listen: "{address: '127.0.0.1:0'}",
   admin: "{address: '127.0.0.1:0'}",
-  probes: '{interval: 50ms, inventoryInterval: 100ms, residencyInterval: 100ms, timeout: 500ms}',
+  probes: '{interval: 50ms, inventoryInterval: 100ms, residencyInterval: 100ms, timeout: 10s}',
 };
 
 function defaults(extra: string): string {
