@@ -1,67 +1,112 @@
-/** One text field of a multipart form, found without copying the files beside it. */
+/**
+ * One text field of a multipart form, found without copying the files beside it. Forms as clients write them are read as Go
+ * reads them. What Go would take and this does not understand (bare newlines, folded or encoded headers) is said to be unclear:
+ * there a policy must not trust the value.
+ */
 
 const MAX_HEADER_BYTES = 8_192;
 const MAX_VALUE_BYTES = 4_096;
 
-/**
- * The first value of the field `name` in a `multipart/form-data` body, null when there is none, and how many there are. A part
- * with a file name is a file, whatever it is called.
- */
-export function multipartField(
-  bytes: Uint8Array,
-  contentType: string,
-  name: string,
-): { readonly value: string | null; readonly count: number } {
-  const boundary = boundaryOf(contentType);
+export interface FormField {
+  /** The first value of the field; null when there is none. */
+  readonly value: string | null;
+  readonly count: number;
+  readonly isClear: boolean;
+}
+
+/** The field `name` of a `multipart/form-data` body. A part with a file name is a file, whatever it is called. */
+export function multipartField(bytes: Uint8Array, contentType: string, name: string): FormField {
+  const found: { value: string | null; count: number; isClear: boolean } = { value: null, count: 0, isClear: true };
+  if (!/^\s*multipart\/form-data\s*(?:;|$)/i.test(contentType)) {
+    return found;
+  }
+  const boundary = BOUNDARY.exec(contentType)
+    ?.slice(1)
+    .find((text) => text !== undefined);
+  if (boundary === undefined) {
+    return { ...found, isClear: false };
+  }
   const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let value: string | null = null;
-  let count = 0;
-  if (boundary !== null) {
-    for (const part of partsOf(body, boundary)) {
-      if (fieldName(part.head) === name) {
-        value ??= body.toString('utf8', part.start, Math.min(part.end, part.start + MAX_VALUE_BYTES));
-        count++;
-      }
+  for (const part of partsOf(body, boundary)) {
+    const partName = fieldName(part.head);
+    found.isClear &&= partName !== 'unclear';
+    if (typeof partName === 'object' && partName.name === name) {
+      found.value ??= body.toString('utf8', part.start, Math.min(part.end, part.start + MAX_VALUE_BYTES));
+      found.count++;
     }
   }
-  return { value, count };
+  return found;
 }
 
-function boundaryOf(contentType: string): string | null {
-  if (!/^\s*multipart\/form-data\s*;/i.test(contentType)) {
-    return null;
-  }
-  const match = /;\s*boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))/i.exec(contentType);
-  return match?.[1] ?? match?.[2] ?? null;
+const BOUNDARY =
+  /^[^;]*(?:;\s*(?!boundary)[\w-]+=[^;"]*)*;\s*boundary=(?:"([^"\\]{1,70})"|([^\s;"\\]{1,70}))\s*(?:;|$)/i;
+
+interface Part {
+  /** The header lines; null where they cannot be told from the rest. */
+  readonly head: string | null;
+  readonly start: number;
+  readonly end: number;
 }
 
-function* partsOf(
-  body: Buffer,
-  boundary: string,
-): Generator<{ readonly head: string; readonly start: number; readonly end: number }> {
-  const delimiter = Buffer.from(`--${boundary}`, 'latin1');
-  let at = body.indexOf(delimiter);
-  while (at >= 0) {
-    const lineEnd = body.indexOf('\r\n', at + delimiter.length);
-    const next = lineEnd < 0 ? -1 : body.indexOf(`\r\n--${boundary}`, lineEnd, 'latin1');
-    const headEnd = lineEnd < 0 ? -1 : body.indexOf('\r\n\r\n', lineEnd);
-    if (headEnd < 0 || headEnd - lineEnd > MAX_HEADER_BYTES) {
+function* partsOf(body: Buffer, boundary: string): Generator<Part> {
+  const delimiter = `--${boundary}`;
+  const first = firstDelimiter(body, delimiter);
+  for (let at = first; at !== null; ) {
+    const lineEnd = endOfDelimiter(body, at + delimiter.length);
+    if (lineEnd === null) {
       return;
     }
-    const end = next < 0 ? body.length : next;
-    if (headEnd + 4 <= end + 2) {
-      yield { head: body.toString('utf8', lineEnd, headEnd), start: Math.min(headEnd + 4, end), end };
-    }
-    at = next < 0 ? -1 : next + 2;
+    const end = nextDelimiter(body, `\r\n${delimiter}`, lineEnd - 2) ?? body.length;
+    const headEnd = body.indexOf('\r\n\r\n', lineEnd - 2);
+    const hasHead =
+      headEnd >= 0 && headEnd <= end && headEnd - lineEnd <= MAX_HEADER_BYTES && body[lineEnd - 2] === 0x0d;
+    yield hasHead
+      ? { head: body.toString('utf8', lineEnd, headEnd), start: Math.min(headEnd + 4, end), end }
+      : { head: null, start: end, end };
+    at = end < body.length ? end + 2 : null;
   }
 }
 
-/** The `name` of a part that is no file. */
-function fieldName(head: string): string | null {
-  const disposition = /^content-disposition:\s*form-data\s*;(.*)$/im.exec(head)?.[1];
-  if (disposition === undefined || /;?\s*filename\*?=/i.test(disposition)) {
-    return null;
+/** A delimiter stands at the beginning of a line. */
+function firstDelimiter(body: Buffer, delimiter: string): number | null {
+  if (body.toString('latin1', 0, delimiter.length) === delimiter) {
+    return 0;
   }
-  const match = /(?:^|;)\s*name=(?:"([^"]*)"|([^\s;"]+))/i.exec(disposition);
-  return match?.[1] ?? match?.[2] ?? null;
+  const at = body.indexOf(`\n${delimiter}`, 0, 'latin1');
+  return at < 0 ? null : at + 1;
+}
+
+/** The next delimiter line's newline; what only begins like a delimiter is content. */
+function nextDelimiter(body: Buffer, prefix: string, from: number): number | null {
+  for (let at = body.indexOf(prefix, from, 'latin1'); at >= 0; at = body.indexOf(prefix, at + 1, 'latin1')) {
+    if (/^(?:[ \t\r\n]|--)/.test(body.toString('latin1', at + prefix.length, at + prefix.length + 2))) {
+      return at;
+    }
+  }
+  return null;
+}
+
+/** Where the line ends that a delimiter begins; null after the last one, and where it is none. */
+function endOfDelimiter(body: Buffer, from: number): number | null {
+  const newline = body.indexOf(0x0a, from);
+  return newline >= 0 && /^[ \t]*\r?$/.test(body.toString('latin1', from, newline)) ? newline + 1 : null;
+}
+
+const PARAMETER = String.raw`;\s*(?:filename\*=[^;"]*|[\w-]+=(?:"[^"\\]*"|[^\s;"\\]+))\s*`;
+const DISPOSITION = new RegExp(String.raw`^content-disposition:\s*form-data\s*((?:${PARAMETER})*);?$`, 'i');
+const HEADER_LINE = /^[\w-]+:[^\r\n]*$/;
+
+/** The name of a text field; `file`; or `unclear` where Go might read another name. */
+function fieldName(head: string | null): { readonly name: string } | 'file' | 'unclear' {
+  const lines = head?.split('\r\n') ?? [''];
+  const dispositions = lines.filter((line) => /^content-disposition\s*:/i.test(line));
+  const parameters = DISPOSITION.exec(dispositions[0] ?? '')?.[1];
+  if (!lines.every((line) => HEADER_LINE.test(line)) || dispositions.length !== 1 || parameters === undefined) {
+    return 'unclear';
+  }
+  if (/;\s*filename\*?=/i.test(parameters)) {
+    return 'file';
+  }
+  const name = /;\s*name=(?:"([^"]*)"|([^\s;]+))/i.exec(parameters);
+  return name === null ? 'unclear' : { name: name[1] ?? name[2] ?? '' };
 }

@@ -116,6 +116,6 @@ function readTranscription(body: Uint8Array, context: ReadContext): Reading {
     ...modelOf(fromQuery ?? form.value),
     task: 'transcribe',
     session: sessionOf(context, null),
-    ambiguous: form.count + (fromQuery === null ? 0 : 1) > 1,
+    ambiguous: !form.isClear || form.count + (fromQuery === null ? 0 : 1) > 1,
   };
 }

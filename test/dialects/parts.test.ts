@@ -143,51 +143,76 @@ describe('a multipart form', () => {
   const file = `Content-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav\r\n\r\nRIFF\r\n\r\nname="model"\r\n\r\nevil`;
   const type = 'multipart/form-data; boundary=B';
 
+  const found = (parts: readonly string[], contentType = type) => multipartField(form(parts), contentType, 'model');
+
   it('gives the first value of a field, and counts them', () => {
-    assert.deepEqual(multipartField(form([file, field('model', 'whisper')]), type, 'model'), {
-      value: 'whisper',
-      count: 1,
-    });
-    assert.deepEqual(multipartField(form([field('model', 'a'), file, field('model', 'b')]), type, 'model'), {
-      value: 'a',
-      count: 2,
-    });
-    assert.deepEqual(multipartField(form([field('model', '')]), type, 'model'), { value: '', count: 1 });
-    assert.deepEqual(multipartField(form([file]), type, 'model'), { value: null, count: 0 });
+    assert.deepEqual(found([file, field('model', 'whisper')]), { value: 'whisper', count: 1, isClear: true });
+    assert.deepEqual(found([field('model', 'a'), file, field('model', 'b')]), { value: 'a', count: 2, isClear: true });
+    assert.deepEqual(found([field('model', '')]), { value: '', count: 1, isClear: true });
+    assert.deepEqual(found([file]), { value: null, count: 0, isClear: true });
   });
 
   it('takes a part with a file name for a file', () => {
     const disguised = 'Content-Disposition: form-data; name="model"; filename="x"\r\n\r\nevil';
-    assert.deepEqual(multipartField(form([disguised, field('model', 'a')]), type, 'model'), { value: 'a', count: 1 });
+    assert.deepEqual(found([disguised, field('model', 'a')]), { value: 'a', count: 1, isClear: true });
+    const encoded = 'Content-Disposition: form-data; name="model"; filename*=UTF-8\'\'x\r\n\r\nevil';
+    assert.deepEqual(found([encoded, field('model', 'a')]), { value: 'a', count: 1, isClear: true });
   });
 
   it('takes names and boundaries with and without quotes', () => {
     const unquoted = 'content-disposition: form-data; name=model\r\n\r\na';
-    assert.equal(multipartField(form([unquoted]), 'Multipart/Form-Data; charset=x; boundary="B"', 'model').value, 'a');
+    assert.equal(found([unquoted], 'Multipart/Form-Data; charset=x; boundary="B"').value, 'a');
+  });
+
+  it('does not take for a boundary what only begins like one', () => {
+    const inFile = `${file}\r\n--BB\r\n${field('model', 'evil')}\r\n--B-\r\n${field('model', 'evil')}`;
+    assert.deepEqual(found([inFile, field('model', 'a')]), { value: 'a', count: 1, isClear: true });
+    const preamble = Buffer.concat([Buffer.from(`x--B\r\n${field('model', 'evil')}\r\n`), form([field('model', 'a')])]);
+    assert.equal(multipartField(preamble, type, 'model').value, 'a');
+    const epilogue = Buffer.concat([form([field('model', 'a')]), form([field('model', 'b')])]);
+    assert.equal(multipartField(epilogue, type, 'model').count, 1);
+  });
+
+  it('says where Go might read something else', () => {
+    for (const part of [
+      "Content-Disposition: form-data; name*=utf-8''model\r\n\r\na",
+      'Content-Disposition: form-data;\r\n name="model"\r\n\r\na',
+      'Content-Disposition: form-data; name="mo\\"del"\r\n\r\na',
+      'Content-Disposition: form-data; name="x"\r\nContent-Disposition: form-data; name="model"\r\n\r\na',
+      'Content-Disposition : form-data; name="model"\r\n\r\na',
+      'Content-Disposition: form-data\r\n\r\na',
+      'X: y\r\n\r\na',
+      'no head at all',
+    ]) {
+      assert.equal(found([part]).isClear, false, part);
+    }
+    const bare = Buffer.from(
+      form([field('model', 'a')])
+        .toString('latin1')
+        .replaceAll('\r\n', '\n'),
+    );
+    assert.equal(multipartField(bare, type, 'model').isClear, false);
+    assert.equal(found([field('model', 'a')], "multipart/form-data; boundary*=utf-8''B").isClear, false);
+    assert.equal(found([field('model', 'a')], 'multipart/form-data; boundary="B"x').isClear, false);
   });
 
   it('finds nothing where there is no form', () => {
-    assert.equal(multipartField(form([field('model', 'a')]), 'application/json', 'model').value, null);
-    assert.equal(multipartField(form([field('model', 'a')]), 'multipart/form-data', 'model').value, null);
+    assert.deepEqual(found([field('model', 'a')], 'application/json'), { value: null, count: 0, isClear: true });
     assert.equal(multipartField(Buffer.from('--B'), type, 'model').value, null);
-    assert.equal(
-      multipartField(Buffer.from('--B\r\nContent-Disposition: form-data; name="model"'), type, 'model').value,
-      null,
-    );
+    assert.equal(multipartField(Buffer.from('--B--\r\n'), type, 'model').value, null);
+    assert.equal(multipartField(Buffer.alloc(0), type, 'model').value, null);
   });
 
   it('is read whatever the files hold', () => {
-    const scraps = fc.array(fc.constantFrom('\r\n', '--', 'B', '-', 'x', '\u0000', 'é', '\r\n--', '\r\n\r\n'), {
-      maxLength: 30,
-    });
+    const scraps = fc.constantFrom('\r\n', '--', 'B', '-', 'x', '\u0000', 'é', '\r\n--', '\r\n\r\n');
+    const content = fc
+      .array(scraps, { maxLength: 30 })
+      .map((parts) => parts.join(''))
+      .filter((text) => !`\r\n${text}`.includes('\r\n--B'));
     fc.assert(
-      fc.property(scraps, (parts) => {
-        const content = parts.join('').replaceAll('\r\n--B', '');
-        const body = form([
-          `Content-Disposition: form-data; name="file"; filename="f"\r\n\r\n${content}`,
-          field('model', 'm'),
-        ]);
-        assert.equal(multipartField(body, type, 'model').value, 'm');
+      fc.property(content, (text) => {
+        const anyFile = `Content-Disposition: form-data; name="file"; filename="f"\r\n\r\n${text}`;
+        assert.deepEqual(found([anyFile, field('model', 'm')]), { value: 'm', count: 1, isClear: true });
       }),
     );
   });
