@@ -339,6 +339,7 @@ function createHandling(rooms: Rooms): (config: Config) => Handling {
       retry: createRetry({ rng }, retry),
       timeouts: times,
       wallNow: system.wallNow,
+      streams: config.streams,
       unload: surface.unload,
     };
     last = { config, handling: { travel, surface } };

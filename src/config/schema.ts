@@ -14,6 +14,7 @@ import { OverloadOptions } from '../http/pressure.ts';
 import { ShutdownOptions } from '../http/stop.ts';
 import { SlowClientOptions } from '../http/exchange.ts';
 import { SurfaceOptions } from '../http/proxy.ts';
+import { StreamOptions } from '../http/streams.ts';
 import { TimeoutOptions } from '../http/timeouts.ts';
 import { LogOptions } from '../observe/log.ts';
 import { MetricsOptions } from '../observe/metrics.ts';
@@ -44,6 +45,7 @@ export const ConfigSchema = Type.Object(
     policy: PolicyOptions,
     queue: SchedulerOptions,
     timeouts: TimeoutOptions,
+    streams: StreamOptions,
     slowClients: SlowClientOptions,
     placement: PlacementOptions,
     surface: SurfaceOptions,

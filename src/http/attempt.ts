@@ -8,12 +8,14 @@ import { failureOutcome, type AttemptFailure } from '../core/retry.ts';
 import type { Lease } from '../core/scheduler.ts';
 import type { BackendId, Clock, Job, Millis } from '../core/types.ts';
 import type { Dialect, Reading, Route } from '../dialects/dialect.ts';
-import { classify } from '../dialects/failures.ts';
+import { classify, errorTextOf } from '../dialects/failures.ts';
+import { createUsageStripper } from '../dialects/usage-stripper.ts';
 import type { Account } from './account.ts';
-import { answerError } from './errors.ts';
+import { answerError, cutWithError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { ownHeaders, requestHeaders, retryAfterMs } from './headers.ts';
 import { Relay, type AttemptResult, type HeldAnswer } from './relay.ts';
+import type { Pulse } from './streams.ts';
 import type { TimeoutsFor } from './timeouts.ts';
 
 /** What one request carries through its journey. */
@@ -22,9 +24,14 @@ export interface Traveller {
   readonly route: Route;
   readonly dialect: Dialect;
   readonly account: Account;
+  /** As it is sent on. */
   readonly body: Buffer;
   readonly reading: Reading;
+  /** The usage in the answer is for us and not for the client. */
+  readonly asksForUsage: boolean;
   readonly job: Job;
+  /** The sign of life its client gets while it waits; null when it gets none. */
+  readonly pulse: Pulse | null;
   /** The request's identity for the quarantine; made when it is first asked for. */
   readonly fingerprint: () => string;
 }
@@ -76,7 +83,7 @@ export async function attempt(
 }
 
 function ask(traveller: Traveller, lease: Lease, dependencies: AttemptDependencies): Promise<AttemptResult> {
-  const { account, body, dialect, exchange, job, reading, route } = traveller;
+  const { account, asksForUsage, body, dialect, exchange, job, pulse, reading, route } = traveller;
   const { client, clock, emit, timeouts, verdict } = dependencies;
   account.attempts += 1;
   account.backend = lease.backend;
@@ -92,7 +99,19 @@ function ask(traveller: Traveller, lease: Lease, dependencies: AttemptDependenci
     const { backend, warm } = lease;
     emit({ kind: 'first-token', route: route.path, model: job.model, backend, ms: account.firstByteMs ?? ms, warm });
   };
-  const relay = new Relay({ exchange, dialect, route, reading, lease, account, clock, firstByte });
+  const stripper = asksForUsage ? createUsageStripper() : null;
+  const relay = new Relay({
+    exchange,
+    dialect,
+    route,
+    reading,
+    lease,
+    account,
+    clock,
+    firstByte,
+    stripper,
+    pulse,
+  });
   const headers = requestHeaders(exchange.headers, account.requestId);
   const call = client(lease.backend).send(
     { method: 'POST', path: route.path, headers, body, repeatable: true, timeouts: timeouts(job.model, lease.warm) },
@@ -117,7 +136,9 @@ function concludeFailure(
     retryAfterMs: null,
     answer() {
       const { cause, code, message } = failure;
-      answerError(exchange, dialect, new GatewayError(code, `backend ${lease.backend} ${message}`, { cause }), account);
+      const error = new GatewayError(code, `backend ${lease.backend} ${message}`, { cause });
+      if (traveller.pulse?.hasBegun === true) cutWithError(exchange, dialect, error, { account, separator: '' });
+      else answerError(exchange, dialect, error, account);
     },
   };
 }
@@ -161,8 +182,14 @@ function judge(
   }
 }
 
-/** A backend's error answer, unchanged. */
-function relayHeld(answer: HeldAnswer, lease: Lease, { account, exchange }: Traveller): void {
+/** A backend's error answer, unchanged; inside the stream when that has begun with a sign of life. */
+function relayHeld(answer: HeldAnswer, lease: Lease, { account, dialect, exchange, pulse }: Traveller): void {
+  if (pulse?.hasBegun === true) {
+    const code = answer.status >= 500 ? 'backend-unavailable' : answer.status === 404 ? 'unknown-model' : 'bad-request';
+    const error = new GatewayError(code, errorTextOf(answer.body.toString('utf8'), dialect.name));
+    cutWithError(exchange, dialect, error, { account, separator: '' });
+    return;
+  }
   account.status = answer.status;
   account.outcome = answer.status >= 500 ? 'backend-error' : 'client-error';
   exchange.head(answer.status, [...answer.headers, ...ownHeaders(account, lease)], answer.body.length);

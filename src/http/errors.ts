@@ -1,7 +1,7 @@
 /** Says a GatewayError to the caller, in the caller's dialect, before or after the head. */
 import { GatewayError, type FailureCode } from '../core/errors.ts';
 import { unknownModelError } from '../dialects/error-bodies.ts';
-import type { Dialect, Rendered, Route } from '../dialects/dialect.ts';
+import type { Dialect, MeterReport, Rendered, Route } from '../dialects/dialect.ts';
 import type { Account } from './account.ts';
 import type { Exchange } from './exchange.ts';
 import { hasUnreadBody } from './headers.ts';
@@ -40,16 +40,20 @@ function answerRendered(exchange: Exchange, rendered: Rendered, outcome: Failure
 
 /**
  * The answer has begun: says the error in-band where the stream's format can carry it, then cuts the connection.
- * `separator` begins a frame of its own; null when the format carries no error.
+ * `separator` begins a frame of its own; null when the format carries no error. `after` is what the meter reports so far.
  */
 export function cutWithError(
   exchange: Exchange,
   dialect: Dialect,
   error: GatewayError,
-  { account, separator }: { readonly account: Account; readonly separator: string | null },
+  {
+    account,
+    separator,
+    after,
+  }: { readonly account: Account; readonly separator: string | null; readonly after?: MeterReport | undefined },
 ): void {
   account.outcome = error.code;
   if (separator !== null)
-    exchange.write(Buffer.from(separator + dialect.renderInBandError(error, account.requestId), 'utf8'));
+    exchange.write(Buffer.from(separator + dialect.renderInBandError(error, account.requestId, after), 'utf8'));
   exchange.cut();
 }

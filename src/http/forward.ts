@@ -57,7 +57,18 @@ async function forward(visit: Visit, path: string, grounds: Grounds, timeouts: C
   if (backend === undefined) throw new GatewayError('no-backend', 'no backend is up');
   sentTo(account, [backend]);
   const lease = { backend, reason: 'placement' } as const;
-  const relay = new Relay({ exchange, dialect, route, reading, lease, account, clock, firstByte: () => {} });
+  const relay = new Relay({
+    exchange,
+    dialect,
+    route,
+    reading,
+    lease,
+    account,
+    clock,
+    firstByte: () => {},
+    stripper: null,
+    pulse: null,
+  });
   const headers = requestHeaders(exchange.headers, account.requestId);
   const { method } = route;
   const asked = body.length === 0 ? null : body;

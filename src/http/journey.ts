@@ -4,15 +4,17 @@
  */
 import { GatewayError } from '../core/errors.ts';
 import type { Retry } from '../core/retry.ts';
-import type { Scheduler } from '../core/scheduler.ts';
+import type { Lease, Scheduler } from '../core/scheduler.ts';
 import type { BackendId, Clock, Job, Millis } from '../core/types.ts';
 import type { Dialect, Reading, Route } from '../dialects/dialect.ts';
 import { openAccount, type Account } from './account.ts';
 import { attempt, type AttemptDependencies, type FailedAttempt, type Traveller } from './attempt.ts';
 import { receiveBody, type BodyLimits } from './body.ts';
-import { answerError, answerUnknownModel, asGatewayError } from './errors.ts';
+import { answerError, answerUnknownModel, asGatewayError, cutWithError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
+import { readIncoming } from './incoming.ts';
 import type { Pressure } from './pressure.ts';
+import { startPulse, type Pulse, type StreamOptions } from './streams.ts';
 import type { Visit } from './visit.ts';
 
 export interface JourneyDependencies extends AttemptDependencies {
@@ -22,6 +24,7 @@ export interface JourneyDependencies extends AttemptDependencies {
   readonly hash: (text: string | Uint8Array) => string;
   readonly limits: BodyLimits;
   readonly pressure: Pressure;
+  readonly streams: StreamOptions;
   /** Answers a request that only takes a model out of memory: it needs no slot, and concerns more than one backend. */
   readonly unload: (visit: Visit, body: Buffer, reading: Reading) => Promise<void>;
 }
@@ -32,16 +35,19 @@ export async function journey(
   dialect: Dialect,
   dependencies: JourneyDependencies,
 ): Promise<void> {
-  const { clock, emit, hash, limits, pressure } = dependencies;
+  const { clock, emit, hash, limits, pressure, streams, wallNow } = dependencies;
   const account = openAccount(exchange, route.path, clock, emit);
   let modelText: string | null = null;
+  let pulse: Pulse | null = null;
   try {
     const refusal = pressure.refusal();
     if (refusal !== null) throw refusal;
-    const body = await receiveBody(exchange.request, limits, clock);
-    account.bytesIn = body.length;
+    const received = await receiveBody(exchange.request, limits, clock);
+    account.bytesIn = received.length;
     account.receivedAt = clock.now();
-    const reading = dialect.read(route, body, { headers: exchange.headers, hash });
+    const { countTokens } = streams;
+    const incoming = await readIncoming(route, dialect, received, { headers: exchange.headers, hash, countTokens });
+    const { body, reading } = incoming;
     modelText = reading.modelText;
     account.stream = reading.stream;
     account.model = reading.model;
@@ -49,18 +55,21 @@ export async function journey(
       await dependencies.unload({ exchange, route, dialect, account, clock, parameter: null }, body, reading);
       return;
     }
+    pulse = startPulse({ exchange, route, reading, account, clock, wallNow }, streams);
     const job = jobOf(reading, exchange, account);
-    let fingerprint: string | null = null;
-    await firstAnswer(
-      { exchange, route, dialect, account, body, reading, job, fingerprint: () => (fingerprint ??= hash(body)) },
-      dependencies,
-    );
+    let identity: string | null = null;
+    const fingerprint = () => (identity ??= hash(body));
+    await firstAnswer({ exchange, route, dialect, account, ...incoming, job, pulse, fingerprint }, dependencies);
   } catch (error) {
     const known = asGatewayError(error);
     if (known.code === 'internal') emit({ kind: 'bug', message: String(error), stack: (error as Error).stack });
-    if (exchange.headSent) exchange.cut();
+    if (pulse?.hasBegun === true && account.firstByteMs === null) {
+      cutWithError(exchange, dialect, known, { account, separator: '' });
+    } else if (exchange.headSent) exchange.cut();
     else if (known.code === 'unknown-model') answerUnknownModel(exchange, route, modelText ?? '', account);
     else answerError(exchange, dialect, known, account);
+  } finally {
+    pulse?.stop();
   }
 }
 
@@ -82,28 +91,60 @@ function jobOf(reading: Reading, exchange: Exchange, account: Account): Job {
 
 /** Tries backends until one's answer is on its way to the client, or nothing more may be tried. */
 async function firstAnswer(traveller: Traveller, dependencies: JourneyDependencies): Promise<void> {
-  const { account, exchange, job } = traveller;
-  const { clock, emit, retry, scheduler } = dependencies;
+  const { account } = traveller;
+  const { clock, emit, retry } = dependencies;
   const tried: BackendId[] = [];
   refuseQuarantined(traveller, dependencies);
   retry.arrived(clock.now());
+  let lease = await acquire(traveller, tried, dependencies);
   for (;;) {
-    account.phase = 'queued';
-    const lease = await scheduler.acquire(job, tried, exchange.left, account.queueMs);
-    account.queueMs = lease.queuedMs;
     const failed = await attempt(traveller, lease, dependencies);
     if (failed === null) return;
     tried.push(lease.backend);
-    const pauseMs = mayRetry(failed, tried.length, traveller, dependencies);
+    const next = await anotherLease(failed, tried, traveller, dependencies);
     const { failure } = failed;
     if (failure !== 'client-mistake') {
       const { requestId } = account;
-      emit({ kind: 'attempt-failed', requestId, backend: lease.backend, failure, retried: pauseMs !== null });
+      emit({ kind: 'attempt-failed', requestId, backend: lease.backend, failure, retried: next !== null });
     }
-    if (pauseMs === null) return failed.answer();
+    if (next === null) return failed.answer();
     account.failovers += 1;
-    if (pauseMs > 0) await pause(pauseMs, exchange, clock);
+    lease = next;
   }
+}
+
+async function acquire(
+  { account, exchange, job }: Traveller,
+  tried: readonly BackendId[],
+  { scheduler }: JourneyDependencies,
+): Promise<Lease> {
+  account.phase = 'queued';
+  const lease = await scheduler.acquire(job, tried, exchange.left, account.queueMs);
+  account.queueMs = lease.queuedMs;
+  return lease;
+}
+
+/** The right to another attempt; null when there may be none, or nobody is there to make it: then the failure is the answer. */
+async function anotherLease(
+  failed: FailedAttempt,
+  tried: readonly BackendId[],
+  traveller: Traveller,
+  dependencies: JourneyDependencies,
+): Promise<Lease | null> {
+  const pauseMs = mayRetry(failed, tried.length, traveller, dependencies);
+  if (pauseMs === null) return null;
+  if (pauseMs > 0) await pause(pauseMs, traveller.exchange, dependencies.clock);
+  try {
+    return await acquire(traveller, tried, dependencies);
+  } catch (error) {
+    if (isAboutUs(error)) throw error;
+    return null;
+  }
+}
+
+/** Whether the gateway or the client ends it, rather than that no other backend was to be had. */
+function isAboutUs(error: unknown): boolean {
+  return !(error instanceof GatewayError) || error.code === 'client-gone' || error.code === 'shutting-down';
 }
 
 /** A request that has broken several backends is not sent to another. */

@@ -5,6 +5,7 @@
 import { GatewayError, type FailureCode } from '../core/errors.ts';
 import type { Clock, Millis, Outcome } from '../core/types.ts';
 import type { Dialect, Meter, MeterReport, Reading, Route } from '../dialects/dialect.ts';
+import type { UsageStripper } from '../dialects/usage-stripper.ts';
 import type { Lease } from '../core/scheduler.ts';
 import type { Call, Receiver } from '../backends/client.ts';
 import type { BackendFailure } from '../backends/failure.ts';
@@ -12,6 +13,7 @@ import type { Account } from './account.ts';
 import { cutWithError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { ownHeaders, responseHeaders } from './headers.ts';
+import type { Pulse } from './streams.ts';
 
 /** An error answer of a backend, held back until it is known whether another backend is tried. */
 export interface HeldAnswer {
@@ -37,6 +39,10 @@ export interface RelayContext {
   readonly lease: Pick<Lease, 'backend' | 'reason'>;
   readonly account: Account;
   readonly clock: Clock;
+  /** Takes out of the answer what only the gateway asked for; the meter sees it before. */
+  readonly stripper: UsageStripper | null;
+  /** Ends with the first byte of a good answer. */
+  readonly pulse: Pulse | null;
   /** Reports the first byte of a good answer: the breaker's verdict and the time to first token. */
   readonly firstByte: (ms: Millis) => void;
 }
@@ -51,6 +57,7 @@ export class Relay implements Receiver {
   #settled = false;
   #call: Call | null = null;
   #meter: Meter | null = null;
+  #stripper: UsageStripper | null = null;
   #inBand = false;
   #committed = false;
   #held: { status: number; headers: string[]; chunks: Buffer[]; size: number } | null = null;
@@ -96,7 +103,7 @@ export class Relay implements Receiver {
       firstByte(clock.now() - this.#startedAt);
     }
     this.#meter?.push(chunk);
-    exchange.write(chunk);
+    exchange.write(this.#stripper === null ? chunk : this.#stripper.push(chunk));
   }
 
   end(): void {
@@ -106,6 +113,7 @@ export class Relay implements Receiver {
       return;
     }
     const report = this.#report();
+    this.#writeHeldBack();
     if (report.ending === 'missing') {
       this.#lose('backend-truncated', this.#backend('ended its answer before it was complete'));
       return;
@@ -126,6 +134,7 @@ export class Relay implements Receiver {
       return;
     }
     this.#report();
+    this.#writeHeldBack();
     this.#lose(failure.code, this.#backend(failure.message));
   }
 
@@ -136,11 +145,13 @@ export class Relay implements Receiver {
   };
 
   #commit(status: number, fields: string[], headers: Readonly<Record<string, string | string[] | undefined>>): void {
-    const { account, dialect, exchange, lease, reading, route } = this.#context;
+    const { account, dialect, exchange, lease, pulse, reading, route, stripper } = this.#context;
     this.#committed = true;
+    pulse?.stop();
     const contentType = String(headers['content-type'] ?? '');
     this.#inBand = contentType.startsWith('text/event-stream') || contentType.startsWith('application/x-ndjson');
     this.#meter = dialect.meter(route, reading, contentType);
+    if (contentType.startsWith('text/event-stream')) this.#stripper = stripper;
     account.status = status;
     fields.push(...ownHeaders(account, lease));
     if (this.#inBand) fields.push('X-Accel-Buffering', 'no');
@@ -150,6 +161,11 @@ export class Relay implements Receiver {
       else this.#call?.pause();
     };
     exchange.head(status, fields, typeof length === 'string' ? Number(length) : null);
+  }
+
+  /** An event that was not complete when the stream ended. */
+  #writeHeldBack(): void {
+    if (this.#stripper !== null) this.#context.exchange.write(this.#stripper.flush());
   }
 
   #report(): MeterReport {
@@ -167,7 +183,8 @@ export class Relay implements Receiver {
   #lose(code: FailureCode, what: string, outcome?: Outcome): void {
     const { account, dialect, exchange } = this.#context;
     const separator = this.#inBand ? (this.#meter?.separator() ?? '') : null;
-    cutWithError(exchange, dialect, new GatewayError(code, what), { account, separator });
+    const after = this.#meter?.finish();
+    cutWithError(exchange, dialect, new GatewayError(code, what), { account, separator, after });
     this.#over(outcome ?? { kind: 'failed', failure: code, against: 'backend', committed: true });
   }
 
@@ -180,6 +197,7 @@ export class Relay implements Receiver {
     this.#call?.abort();
     if (this.#committed) {
       this.#report();
+      this.#writeHeldBack();
       this.#lose('shutting-down', 'the gateway is stopping', { kind: 'neutral', reason: 'shutting-down' });
     } else this.#finish({ kind: 'stopped' });
   }

@@ -73,6 +73,18 @@ describe('failover before the first byte', () => {
     assert.equal(all[0]!.asked.length + all[1]!.asked.length, 1);
   });
 
+  it('passes on what the backend said when there is no other to try', async (t) => {
+    const only = await fakeOllama(t, {
+      handler: ({ response }) => void response.writeHead(500).end('{"error":"llama-server process has terminated"}'),
+    });
+    const gateway = await startGateway(t, [only]);
+    const answer = await gateway.chat();
+    assert.deepEqual([answer.status, await answer.text()], [500, '{"error":"llama-server process has terminated"}']);
+    assert.equal(await gateway.metric('llamero_retries_total'), 0);
+    only.handler = ({ response }) => void response.destroy();
+    assert.equal((await gateway.chat()).status, 502);
+  });
+
   it('never tries again after the first byte', async (t) => {
     const handler = async (asked: Asked) => {
       startStream(asked);
