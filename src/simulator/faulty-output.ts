@@ -34,9 +34,11 @@ const spoilers: { readonly [K in Kind]: Spoiler<K> } = {
   }),
   reset: (output, { atByte }, context) => (atByte === undefined ? output : resetting(output, atByte, context)),
   cut: (output, fault, context) => after(output, fault.afterChunks, context, () => output.cut('close')),
-  truncate: (output, fault, context) => after(output, fault.afterChunks, context, () => output.end()),
+  truncate: (output, fault, context) =>
+    after(output, fault.afterChunks, context, (isStream) => stopShort(output, isStream)),
   'error-line': (output, fault, context) =>
-    after(output, fault.afterChunks, context, () => {
+    after(output, fault.afterChunks, context, (isStream) => {
+      if (!isStream) return stopShort(output, isStream);
       for (const frame of context.broken(fault.text ?? runnerDied)) output.flush(frame);
       output.end();
     }),
@@ -60,17 +62,22 @@ function retyped(fields: readonly string[], value: string): string[] {
 }
 
 /** Lets `chunks` flushes pass, then ends the answer in its own way; an answer that is shorter ends so at its end. */
-function after(output: Output, chunks = 0, context: FaultContext, finish: () => void): Output {
+function after(output: Output, chunks = 0, context: FaultContext, finish: (isStream: boolean) => void): Output {
   let left = chunks;
   let done = false;
+  let isStream = true;
   const stop = (): void => {
     if (done) return;
     done = true;
-    finish();
+    finish(isStream);
     context.abandon();
   };
   return {
     ...output,
+    head(status, fields) {
+      isStream = !fields.includes('Content-Length');
+      output.head(status, fields);
+    },
     flush(bytes) {
       if (done) return true;
       if (left === 0) {
@@ -82,6 +89,12 @@ function after(output: Output, chunks = 0, context: FaultContext, finish: () => 
     },
     end: stop,
   };
+}
+
+/** A body whose length was stated cannot end cleanly before it: its connection does. */
+function stopShort(output: Output, isStream: boolean): void {
+  if (isStream) output.end();
+  else output.cut('close');
 }
 
 function resetting(output: Output, atByte: number, { abandon }: FaultContext): Output {

@@ -4,6 +4,7 @@ import type { Journal } from './journal.ts';
 import type { Manifest } from './library.ts';
 import { seededRng } from './luck.ts';
 import type { SimulatorOptions } from './options.ts';
+import { createRunnerLocks } from './runner-locks.ts';
 import { createOllamaScheduler, type OllamaScheduler, type ResidentRunner } from './scheduler.ts';
 import type { RequestCallbacks, RequestHandle, SchedulerRequest, SimulatedModel } from './scheduler-types.ts';
 
@@ -28,6 +29,8 @@ export interface Machine {
   /** The runner's process stops answering. False when it is not loaded. */
   hangRunner(manifest: Manifest): boolean;
   resident(): readonly Resident[];
+  /** Calls back as soon as no request waits for a runner that hangs. */
+  onceUnlocked(run: () => void): void;
   snapshot(): ReturnType<OllamaScheduler['snapshot']>;
   /** The server's process dies with every runner; a new one begins with none. */
   restart(): void;
@@ -48,6 +51,7 @@ interface InstalledModel extends SimulatedModel {
 export function createMachine(options: SimulatorOptions, clock: Clock, journal: Journal): Machine {
   const bugs: Bugs = { slotLeak: options.slotLeak, starvation: options.starvation };
   const keepAlives = new Map<string, Millis>();
+  let locks = createRunnerLocks();
   let scheduler = start();
 
   function start(): OllamaScheduler {
@@ -61,6 +65,7 @@ export function createMachine(options: SimulatorOptions, clock: Clock, journal: 
         contextLength: defaultContext(options.vramBytes),
         loadMs: options.loadMs,
         loadSpread: 0,
+        unloadMs: options.unloadMs,
         decodeTokensPerSecond: options.tokensPerSecond,
         prefillTokensPerSecond: options.prefillTokensPerSecond,
         prefillFixedMs: options.promptOverheadMs,
@@ -69,7 +74,11 @@ export function createMachine(options: SimulatorOptions, clock: Clock, journal: 
       },
       clock,
       seededRng(options.seed, options.name),
-      (kind, model) => journal.note(kind, { model: model.name }),
+      (kind, model) => {
+        // A runner that is loaded anew answers.
+        if (kind === 'load-started') locks.answers(model.blob);
+        journal.note(kind, { model: model.name });
+      },
     );
   }
 
@@ -77,11 +86,18 @@ export function createMachine(options: SimulatorOptions, clock: Clock, journal: 
     bugs,
     submit({ manifest, ...request }, callbacks) {
       if (request.keepAliveMs !== null) keepAlives.set(manifest.weights.digest, request.keepAliveMs);
-      return scheduler.submit({ ...request, model: modelOf(manifest) }, callbacks);
+      return locks.through(manifest.weights.digest, callbacks, (minded) =>
+        scheduler.submit({ ...request, model: modelOf(manifest) }, minded),
+      );
     },
     unload: (manifest) => scheduler.unload(modelOf(manifest)),
     crashRunner: (manifest) => scheduler.crash(modelOf(manifest)),
-    hangRunner: (manifest) => scheduler.hang(modelOf(manifest)),
+    hangRunner(manifest) {
+      const hangs = scheduler.hang(modelOf(manifest));
+      if (hangs) locks.hangs(manifest.weights.digest);
+      return hangs;
+    },
+    onceUnlocked: (run) => locks.onceFree(run),
     resident: () =>
       scheduler.resident().map((runner) => ({
         ...runner,
@@ -92,6 +108,7 @@ export function createMachine(options: SimulatorOptions, clock: Clock, journal: 
     restart() {
       scheduler.close();
       keepAlives.clear();
+      locks = createRunnerLocks();
       scheduler = start();
     },
     close: () => scheduler.close(),
@@ -104,6 +121,9 @@ function defaultContext(vramBytes: number): number {
   return vramBytes >= 23 * GiB ? 32_768 : 4_096;
 }
 
+/** Families that get one slot, whatever OLLAMA_NUM_PARALLEL says. */
+const serialFamilies = /^(?:mllama|qwen3vl|qwen35|qwen3next|lfm2|nemotron_h)/u;
+
 function modelOf(manifest: Manifest): InstalledModel {
   const { weights } = manifest;
   return {
@@ -114,6 +134,6 @@ function modelOf(manifest: Manifest): InstalledModel {
     // About what a llama of that size keeps per token, in 16 bits.
     kvBytesPerToken: Math.round(2 * Math.sqrt(weights.parameters)),
     trainedContext: weights.contextLength,
-    oneSlot: !weights.capabilities.includes('completion'),
+    oneSlot: !weights.capabilities.includes('completion') || serialFamilies.test(weights.family),
   };
 }

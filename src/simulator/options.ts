@@ -37,6 +37,7 @@ export const simulatorDefaults = {
   slots: 2,
   vramBytes: 16 * GiB,
   loadMs: 2_000,
+  unloadMs: 0,
   tokensPerSecond: 60,
   prefillTokensPerSecond: 2_000,
   promptOverheadMs: 20,
@@ -75,6 +76,10 @@ export const SimulatorOptions = Type.Object(
       default: simulatorDefaults.vramBytes,
     }),
     loadMs: Duration({ description: 'Time to load a model.', default: simulatorDefaults.loadMs }),
+    unloadMs: Duration({
+      description: 'How long an unload holds its place, as a GPU’s does until its memory is free.',
+      default: simulatorDefaults.unloadMs,
+    }),
     tokensPerSecond: Type.Number({
       description: 'Output tokens a second of one request alone.',
       default: simulatorDefaults.tokensPerSecond,

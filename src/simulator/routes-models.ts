@@ -24,7 +24,9 @@ export function modelRoutes(world: World): Route[] {
       exchange.send(200, { headers: jsonUtf8, body: goJson({ models: library.list().map(listed) }) }),
     ),
     plainRoute(world, ['GET'], '/api/ps', (exchange) =>
-      exchange.send(200, { headers: jsonUtf8, body: goJson({ models: residents(world) }) }),
+      world.machine.onceUnlocked(() =>
+        exchange.send(200, { headers: jsonUtf8, body: goJson({ models: residents(world) }) }),
+      ),
     ),
     plainRoute(world, ['GET'], '/v1/models', (exchange) => sendModelList(world, exchange)),
     plainRoute(world, ['GET'], '/v1/models/:model', (exchange, name) => sendModel(world, exchange, name)),

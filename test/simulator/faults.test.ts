@@ -245,3 +245,14 @@ describe('the book of faults', () => {
     assert.deepEqual(seen, ['200', '200', '500', '200', '500', '200']);
   });
 });
+
+describe('a whole answer', () => {
+  it('that is to end early ends with its connection, for its length was stated', async (t) => {
+    for (const kind of ['truncate', 'error-line', 'cut'] as const) {
+      const simulated = await faulty(t, { kind });
+      const client = await rawClient(simulated.port, jsonRequest('/api/chat', { ...dialects[0]!.body, stream: false }));
+      assert.equal(await client.ended, 'end', kind);
+      assert.match(client.text(), /Content-Length: \d+\r\n\r\n$/);
+    }
+  });
+});

@@ -241,6 +241,27 @@ describe('the control API', () => {
   });
 });
 
+describe('a runner that hangs', () => {
+  it('holds /api/ps and its requests for two pings, then is loaded anew', async (t) => {
+    const simulated = await simulatedOllama(t, { models: ['tiny'], speed: 100 });
+    await post(simulated, '/api/generate', { model: 'tiny' });
+    const { journal, library, machine } = simulated.control;
+    assert.equal(machine.hangRunner(library.find('tiny')!), true);
+    assert.equal((await ps(simulated)).length, 1);
+    journal.clear();
+    const order: string[] = [];
+    const asked = post(simulated, '/api/generate', generate('tiny')).then(() => order.push('generate'));
+    await journal.until(({ kind }) => kind === 'request');
+    await post(simulated, '/api/show', { model: 'tiny' });
+    await ps(simulated).then(() => order.push('ps'));
+    await asked;
+    assert.deepEqual([order, journal.counters.loads], [['ps', 'generate'], 1]);
+    const [slow] = journal.requests.filter(({ target }) => target === '/api/ps');
+    // 20 s, a hundred times as fast.
+    assert.ok(slow!.endedAt! - slow!.at >= 150, `${slow!.endedAt! - slow!.at} ms`);
+  });
+});
+
 describe('several simulated Ollamas', () => {
   it('have the same digests for the same model, and another for another revision', async (t) => {
     const pair = await simulatedOllamas(t, 2, { models: ['tiny'] });
