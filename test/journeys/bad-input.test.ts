@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { fakeOllama } from '../support/fake-ollama.ts';
 import { startGateway } from '../support/gateway.ts';
 import { exchangeBytes, parseAnswer } from '../support/raw-http.ts';
 
-async function setUp(t: Parameters<typeof startGateway>[0], config = '') {
+async function setUp(t: TestContext, config = '') {
   const ollama = await fakeOllama(t);
   return { ollama, gateway: await startGateway(t, [ollama], { config }) };
 }

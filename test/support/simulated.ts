@@ -1,14 +1,14 @@
 /** Simulated Ollamas for tests: on free loopback ports, fast, and closed when the test ends. */
-import type { TestContext } from 'node:test';
 import type { SimulatorOptions } from '../../src/simulator/options.ts';
 import { createSimulatedOllama, type SimulatedOllama } from '../../src/simulator/server.ts';
+import type { Closer } from './closer.ts';
 
 /**
  * Starts `count` simulated Ollamas, named `sim-1`, `sim-2`, …; the later ones have other seeds. Loads take 20 ms,
  * tokens 1 ms and pulls next to nothing unless the options say otherwise.
  */
 export async function simulatedOllamas(
-  t: TestContext,
+  t: Closer,
   count: number,
   options: Partial<SimulatorOptions> = {},
 ): Promise<SimulatedOllama[]> {
@@ -30,10 +30,7 @@ export async function simulatedOllamas(
 }
 
 /** One of them. */
-export async function simulatedOllama(
-  t: TestContext,
-  options: Partial<SimulatorOptions> = {},
-): Promise<SimulatedOllama> {
+export async function simulatedOllama(t: Closer, options: Partial<SimulatorOptions> = {}): Promise<SimulatedOllama> {
   const [one] = await simulatedOllamas(t, 1, options);
   return one!;
 }
