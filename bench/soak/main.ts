@@ -1,0 +1,182 @@
+/**
+ * `npm run soak`: a million requests with mixed faults, checked as they go, and a look at what the gateway's process holds: its
+ * memory must not grow, its descriptors and timers must return to where they were.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import type { Violation } from '../chaos/check.ts';
+import { askInTurn } from '../chaos/load.ts';
+import { mebibytes } from '../chaos/scenario.ts';
+import { mixConfig, mixDeadlineMs, mixedWish, mixSlots, startTroubles } from '../chaos/scenarios/mix.ts';
+import { Stage } from '../chaos/stage.ts';
+import { slopeOf, type Point } from './slope.ts';
+
+const usage = `npm run soak -- [options]
+
+  --requests N     how many (1000000)
+  --epoch N        how many between two checks (50000)
+  --at-once N      how many at a time (32)
+  --seed N         luck to begin with (1)
+`;
+
+/** The share of the requests after which the process counts as warm. */
+const WARM = 0.2;
+const TEN_MINUTES_MS = 600_000;
+const SLOPE_LIMIT_BYTES = 1024 * 1024;
+
+interface Footprint {
+  readonly descriptors: number;
+  /** Active resources that are not connections, timers among them. */
+  readonly handles: number;
+  readonly rss: number;
+  readonly heap: number;
+}
+
+interface SoakOptions {
+  readonly requests: number;
+  readonly epoch: number;
+  readonly atOnce: number;
+  readonly seed: number;
+}
+
+async function main(options: SoakOptions): Promise<boolean> {
+  const directory = mkdtempSync(join(tmpdir(), 'llamero-soak-'));
+  const stage = await Stage.open({ directory, backends: 4, slots: mixSlots, config: mixConfig, seed: options.seed });
+  const violations: Violation[] = [];
+  const endings: Record<string, number> = {};
+  const begin = performance.now();
+  stage.deadlineMs = mixDeadlineMs;
+  try {
+    const warm = Math.round(options.requests * WARM);
+    await run(stage, warm, options, { violations, endings });
+    const first = await rest(stage);
+    const warmAt = performance.now();
+    await run(stage, options.requests - warm, options, { violations, endings });
+    const last = await rest(stage);
+    const exitCode = await stage.close();
+    const memory = stage
+      .samples()
+      .map(({ at, rss }): Point => ({ x: at, y: rss }))
+      .filter(({ x }) => x - (stage.samples()[0]?.at ?? 0) > warmAt - begin);
+    const isWell = report({
+      options,
+      violations,
+      endings,
+      first,
+      last,
+      memory,
+      exitCode,
+      tookMs: performance.now() - begin,
+    });
+    if (isWell) rmSync(directory, { recursive: true, force: true });
+    return isWell;
+  } finally {
+    await stage.close();
+  }
+}
+
+/** Asks in epochs; after each all is quiet for a moment, and what has happened is checked and forgotten. */
+async function run(
+  stage: Stage,
+  count: number,
+  { atOnce, epoch }: SoakOptions,
+  found: { readonly violations: Violation[]; readonly endings: Record<string, number> },
+): Promise<void> {
+  for (let asked = 0; asked < count; asked += epoch) {
+    const size = Math.min(epoch, count - asked);
+    const stop = startTroubles(stage);
+    await askInTurn(
+      stage.clients,
+      atOnce,
+      (number) => number >= size,
+      () => stage.wish(mixedWish(stage.luck)),
+    );
+    await stop();
+    await stage.quiet();
+    const { verdict } = stage.check();
+    found.violations.push(...verdict.violations);
+    for (const [ending, number] of Object.entries(verdict.figures.endings)) {
+      found.endings[ending] = (found.endings[ending] ?? 0) + number;
+    }
+    const { rss } = stage.gateway.footprint();
+    const wrong = verdict.violations.length === 0 ? '' : `, ${verdict.violations.length} VIOLATIONS`;
+    console.log(`  ${size} requests, ${mebibytes(rss)} of memory${wrong}`);
+  }
+}
+
+/** What the process holds when nothing is asked and garbage has been collected. */
+async function rest(stage: Stage): Promise<Footprint> {
+  stage.clients.close();
+  await delay(3_000);
+  stage.gateway.signal('SIGUSR2');
+  await delay(300);
+  const sample = stage.samples().at(-1)!;
+  let handles = 0;
+  for (const [kind, count] of Object.entries(sample.resources)) if (!kind.startsWith('TCP')) handles += count;
+  return { ...stage.gateway.footprint(), handles, heap: sample.heap };
+}
+
+interface Soaked {
+  readonly options: SoakOptions;
+  readonly violations: readonly Violation[];
+  readonly endings: Readonly<Record<string, number>>;
+  readonly first: Footprint;
+  readonly last: Footprint;
+  readonly memory: readonly Point[];
+  readonly exitCode: number | null;
+  readonly tookMs: number;
+}
+
+function report({ options, violations, endings, first, last, memory, exitCode, tookMs }: Soaked): boolean {
+  const slope = slopeOf(memory) * TEN_MINUTES_MS;
+  const descriptors = last.descriptors - first.descriptors;
+  const handles = last.handles - first.handles;
+  const bars = [
+    [violations.length === 0, `${violations.length} violations of invariants`],
+    [slope < SLOPE_LIMIT_BYTES, `memory grows by ${mebibytes(slope)} in ten minutes (1 MiB)`],
+    [Math.abs(descriptors) <= 5, `${descriptors} descriptors more than when warm (±5)`],
+    [Math.abs(handles) <= 5, `${handles} timers and other handles more than when warm (±5)`],
+    [exitCode === 0, `stops with exit code ${exitCode}`],
+  ] as const;
+  for (const [holds, text] of bars) console.log(`  ${holds ? 'yes' : 'NO '}  ${text}`);
+  const counts = Object.entries(endings).map(([ending, count]) => `${count} ${ending}`);
+  console.log(`       ${options.requests} requests in ${Math.round(tookMs / 1000)} s: ${counts.join(', ')}`);
+  console.log(`       heap ${mebibytes(first.heap)} when warm, ${mebibytes(last.heap)} at the end`);
+  for (const { invariant, id, what } of violations.slice(0, 20)) console.log(`       ${invariant} ${id} ${what}`);
+  return bars.every(([holds]) => holds);
+}
+
+function numberOf(text: string, name: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} takes a number from 1, not ${text}`);
+  return value;
+}
+
+if (process.argv.includes('--help')) {
+  console.log(usage);
+} else {
+  try {
+    const { values } = parseArgs({
+      args: process.argv.slice(2),
+      options: {
+        requests: { type: 'string', default: '1000000' },
+        epoch: { type: 'string', default: '50000' },
+        'at-once': { type: 'string', default: '32' },
+        seed: { type: 'string', default: '1' },
+      },
+    });
+    const isWell = await main({
+      requests: numberOf(values.requests, 'requests'),
+      epoch: numberOf(values.epoch, 'epoch'),
+      atOnce: numberOf(values['at-once'], 'at-once'),
+      seed: numberOf(values.seed, 'seed'),
+    });
+    process.exitCode = isWell ? 0 : 1;
+  } catch (error) {
+    console.error(`soak: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+  }
+}
