@@ -3,6 +3,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { createBackends, type Backends } from './backends/backends.ts';
 import { createDiscovery, type Discovery, type Resolver } from './backends/discovery/dns.ts';
+import { createPerform } from './backends/perform.ts';
 import { nodeResolver } from './backends/discovery/node-resolver.ts';
 import type { Config } from './config/schema.ts';
 import type { BackendSpec } from './core/backend.ts';
@@ -13,11 +14,12 @@ import { createFleet, type BackendView, type Fleet } from './core/fleet.ts';
 import { createPolicy } from './core/policies/choice.ts';
 import { createQuarantine } from './core/quarantine.ts';
 import { createRetry } from './core/retry.ts';
+import type { Decision } from './core/routing/decisions.ts';
 import { createRoster, type Roster } from './core/roster.ts';
 import { createScheduler, type Scheduler } from './core/scheduler.ts';
 import type { BackendId } from './core/types.ts';
 import { dialects } from './dialects/index.ts';
-import { adminRoutes, type AdminDependencies, type ReloadResult } from './http/admin.ts';
+import { adminRoutes, type AdminDependencies, type Aged, type ReloadResult } from './http/admin.ts';
 import { createDoor } from './http/door.ts';
 import { journey, type JourneyDependencies } from './http/journey.ts';
 import { createLists } from './http/lists.ts';
@@ -208,11 +210,18 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
   const fleet = createFleet({ clock, rng, emit }, config.health);
   const catalogue = createCatalogue({ fleet, emit });
   const policy = createPolicy(config.policy, rng);
-  const scheduler = createScheduler({ fleet, policy, clock, emit }, config.queue);
   const backends = createBackends(
     { clock, rng, observe: (id, observation) => fleet.observe(id, observation) },
     { prober: config.probes, breaker: config.breaker },
   );
+  const perform = createPerform({
+    client: (id) => backends.client(id),
+    refresh: (ids) => backends.refresh(ids, 'resident'),
+    clock,
+    observe: (id, observation) => fleet.observe(id, observation),
+    loadTimeout: () => config.timeouts.firstByte,
+  });
+  const scheduler = createScheduler({ fleet, policy, clock, emit, perform }, config.queue);
   const metrics = createMetrics(
     {
       view: () => ({ backends: fleet.view(), waiting: scheduler.view().waitingByModel }),
@@ -275,9 +284,21 @@ function createListeners(rooms: Rooms, state: State): { publicListener: Listener
 }
 
 /** What the admin API can do, in core's words. */
-function operations({ context, fleet, roster }: Rooms): Omit<AdminDependencies, 'token' | 'isLoopback'> {
+function operations({
+  context,
+  fleet,
+  roster,
+  scheduler,
+  system,
+}: Rooms): Omit<AdminDependencies, 'token' | 'isLoopback'> {
   return {
     backends: () => fleet.view(),
+    decisions() {
+      const now = system.clock.now();
+      return scheduler
+        .decisions()
+        .map(({ at, ...decision }): Aged<Decision> => ({ ...decision, agoMs: Math.round(now - at) }));
+    },
     setDraining: (id, draining) => fleet.observe(id, { kind: 'admin', state: draining ? 'draining' : 'active' }),
     async add(fields) {
       const spec = await context.readBackend(fields);

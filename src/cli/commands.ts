@@ -24,6 +24,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'check the configuration and start nothing; exit 1 when something is wrong',
     load: async () => (await import('./check.ts')).checkCommand,
   },
+  explain: {
+    summary: '[REQUEST-ID]: ask a running gateway why requests went where they went',
+    load: async () => (await import('./explain.ts')).explainCommand,
+  },
   config: {
     summary: '--effective: print the merged configuration, each value with its source',
     load: async () => (await import('./config.ts')).configCommand,

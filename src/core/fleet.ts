@@ -169,6 +169,10 @@ class Table implements Fleet {
       case 'resident':
         this.#learnResidents(entry, observation.models);
         break;
+      case 'loaded':
+      case 'unloaded':
+        this.#learnPlaced(entry, observation);
+        break;
       case 'breaker':
         this.#learnBreaker(entry, observation.state, observation.reason);
         break;
@@ -377,6 +381,16 @@ class Table implements Fleet {
     }
     entry.resident = models;
     entry.residentNames = names;
+    this.revision.residents += 1;
+  }
+
+  /** Told once: when the next list of residents agrees, nothing has changed. */
+  #learnPlaced(entry: Entry, { kind, model, ms, reason }: Extract<Observation, { kind: 'loaded' | 'unloaded' }>): void {
+    const names = new Set(entry.residentNames);
+    if (kind === 'loaded') names.add(model);
+    else names.delete(model);
+    entry.residentNames = names;
+    this.#emit({ kind: `model-${kind}`, backend: entry.spec.id, model, reason, ms });
     this.revision.residents += 1;
   }
 

@@ -1,6 +1,6 @@
 /** Everything the world may tell the fleet about a backend. Reporters report; the fleet alone concludes. */
 import type { BreakerState } from './events.ts';
-import type { InstalledModel, ResidentModel } from './types.ts';
+import type { InstalledModel, Millis, ModelName, ResidentModel } from './types.ts';
 
 export type Observation =
   /** A liveness probe succeeded; `version` as `/api/version` gave it, null when it could not be read. */
@@ -10,6 +10,13 @@ export type Observation =
   | { readonly kind: 'inventory'; readonly models: readonly InstalledModel[] }
   /** The whole of `/api/ps`. */
   | { readonly kind: 'resident'; readonly models: readonly ResidentModel[] }
+  /** The gateway itself has loaded or unloaded a model; `/api/ps` will say the same, later. */
+  | {
+      readonly kind: 'loaded' | 'unloaded';
+      readonly model: ModelName;
+      readonly reason: string;
+      readonly ms: Millis;
+    }
   | { readonly kind: 'breaker'; readonly state: BreakerState; readonly reason: string }
   /** The operator's word. It survives a reload. */
   | { readonly kind: 'admin'; readonly state: 'active' | 'draining' };

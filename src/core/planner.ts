@@ -4,6 +4,7 @@
  */
 import type { Fleet } from './fleet.ts';
 import type { Candidate, Policy } from './policies/policy.ts';
+import type { Decision } from './routing/decisions.ts';
 import type { Waiter, WaitingJobs } from './queue.ts';
 import type { BackendId, Job, Millis, ModelName, NonEmpty, Outcome, RouteReason, Task } from './types.ts';
 
@@ -62,6 +63,8 @@ export interface Planner {
   leased?(job: Job, placement: Placement, now: Millis): LeaseWatch | null;
   /** What should be done now; asked after every round of `next`. */
   intents?(waiting: WaitingJobs, fleet: FleetReader, now: Millis): readonly Intent[];
+  /** The last decisions, newest first, for those who ask why. */
+  decisions?(): readonly Decision[];
   /** An intent was carried out; null when it failed. */
   performed?(intent: Intent, tookMs: Millis | null, now: Millis): void;
 }

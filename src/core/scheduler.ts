@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { Type, type Static } from 'typebox';
 import { AUTO_SLOTS } from './backend.ts';
+import type { Decision } from './routing/decisions.ts';
 import { createBacklog, type Backlog } from './backlog.ts';
 import { GatewayError } from './errors.ts';
 import type { Emit } from './events.ts';
@@ -78,6 +79,8 @@ export interface Scheduler {
    */
   acquire(job: Job, tried: readonly BackendId[], signal: AbortSignal, waitedMs?: Millis): Promise<Lease>;
   view(): SchedulerView;
+  /** The last decisions, newest first; none when the policy keeps none. */
+  decisions(): readonly Decision[];
   /** From the next decision on. */
   setPolicy(policy: Policy | Planner): void;
   /** Jobs that wait keep their deadline. */
@@ -154,6 +157,10 @@ class Dispatcher implements Scheduler {
       leases: this.#leases,
       nextTimeoutMs: first === undefined ? null : first.deadline - this.#clock.now(),
     };
+  }
+
+  decisions(): readonly Decision[] {
+    return this.#planner.decisions?.() ?? [];
   }
 
   setPolicy(policy: Policy | Planner): void {

@@ -5,6 +5,7 @@
 import { timingSafeEqual, createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { BackendView } from '../core/fleet.ts';
+import type { Decision } from '../core/routing/decisions.ts';
 import type { BackendId } from '../core/types.ts';
 import type { OwnRoute } from './server.ts';
 
@@ -15,6 +16,8 @@ export interface AdminDependencies {
   readonly add: (fields: Readonly<Record<string, unknown>>) => Promise<string | null>;
   readonly remove: (id: BackendId) => boolean;
   readonly change: (id: BackendId, change: { weight?: number; slots?: number | 'auto' }) => boolean;
+  /** The last routing decisions, newest first; `at` as ms ago. */
+  readonly decisions: () => readonly Aged<Decision>[];
   /** Reads the configuration again. */
   readonly reload: () => Promise<ReloadResult>;
   /** Null when none is configured. */
@@ -22,6 +25,8 @@ export interface AdminDependencies {
   /** Whether only this machine can reach the listener. */
   readonly isLoopback: boolean;
 }
+
+export type Aged<D> = D extends unknown ? Omit<D, 'at'> & { readonly agoMs: number } : never;
 
 export interface ReloadResult {
   readonly ok: boolean;
@@ -74,6 +79,7 @@ export function adminRoutes(dependencies: AdminDependencies): OwnRoute[] {
     },
     { method: 'POST', path: '/gateway/backends/:id/drain', answer: guarded(drain(true)) },
     { method: 'POST', path: '/gateway/backends/:id/resume', answer: guarded(drain(false)) },
+    { method: 'GET', path: '/gateway/decisions', answer: (request) => ({ decisions: asked(request, dependencies) }) },
     {
       method: 'POST',
       path: '/gateway/reload',
@@ -85,6 +91,17 @@ export function adminRoutes(dependencies: AdminDependencies): OwnRoute[] {
       }),
     },
   ];
+}
+
+/** `?job=ID` keeps those about one request, `?model=NAME` about one model, `?limit=N` the newest N (50). */
+function asked(request: FastifyRequest, { decisions }: AdminDependencies): readonly Aged<Decision>[] {
+  const { job, limit, model } = request.query as Record<string, string | undefined>;
+  const wanted = decisions().filter(
+    (decision) =>
+      (job === undefined || ('job' in decision && decision.job === job)) &&
+      (model === undefined || decision.model === model),
+  );
+  return wanted.slice(0, Math.max(1, Number(limit) || 50));
 }
 
 async function add(request: FastifyRequest, reply: FastifyReply, dependencies: AdminDependencies): Promise<unknown> {

@@ -456,3 +456,16 @@ describe('fleet: over any history', () => {
     }
   }
 });
+
+describe('fleet: loads', () => {
+  it('are told once, when the gateway has made them, and not again when the list of residents agrees', () => {
+    const { fleet, events } = fleetOf([backend('a')]);
+    const told = () =>
+      events.flatMap((event) => ('model' in event && event.kind.startsWith('model-') ? [event.kind] : []));
+    fleet.observe('a', { kind: 'loaded', model: 'tiny:latest', reason: 'placed', ms: 5 });
+    fleet.observe('a', { kind: 'resident', models: [resident('tiny:latest')] });
+    fleet.observe('a', { kind: 'unloaded', model: 'tiny:latest', reason: 'placed', ms: 5 });
+    fleet.observe('a', { kind: 'resident', models: [] });
+    assert.deepEqual(told(), ['model-loaded', 'model-unloaded']);
+  });
+});
