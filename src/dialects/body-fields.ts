@@ -1,11 +1,12 @@
 /** The top-level members of a JSON body, found without decoding the body, and read with the rules of Go's structs. */
 import { GatewayError } from '../core/errors.ts';
-import { decodeGoJson, GoJsonError } from './go-json.ts';
+import { goJsonMistake } from './go-json.ts';
 import {
   BrokenOutline,
   decodeString,
   eachMember,
   foldedKey,
+  HugeOutline,
   isPlainKey,
   kindAt,
   outlineText,
@@ -54,6 +55,9 @@ export function readFields<T>(
   try {
     return build(new BodyFields(outlineText(bytes), names));
   } catch (error) {
+    if (error instanceof HugeOutline) {
+      throw new GatewayError('bad-request', error.message, { cause: error });
+    }
     if (!(error instanceof BrokenOutline)) {
       throw error;
     }
@@ -74,8 +78,7 @@ export class BodyFields {
     eachMember(body, 0, (key, start) => {
       const name = foldedKey(key);
       const sort = names.get(name);
-      const pieces: PromptPieces | null = sort === 'prompt' || sort === 'media' ? [] : null;
-      const end = endOf(body, start, sort, pieces);
+      const { end, pieces } = valueOf(body, start, sort);
       mustBeLiteral(body, start, end);
       if (sort !== undefined) {
         mustBeShortString(body, start, end);
@@ -150,27 +153,26 @@ export class BodyFields {
   }
 }
 
-function endOf(
+/** Where the value ends, and what prompt is in it. */
+function valueOf(
   body: string,
   start: number,
   sort: 'plain' | 'prompt' | 'media' | undefined,
-  pieces: PromptPieces | null,
-): number {
-  if (pieces === null) {
-    return valueEnd(body, start);
+): { readonly end: number; readonly pieces: PromptPieces | null } {
+  if (sort === 'prompt') {
+    return collectPieces(body, start);
   }
-  return sort === 'media' ? collectMedia(body, start, pieces) : collectPieces(body, start, pieces);
+  return sort === 'media' ? collectMedia(body, start) : { end: valueEnd(body, start), pieces: null };
 }
+
+/** Of a longer body only this much is looked at for a mistake; beyond, the body is taken for one that is cut. */
+const EXPLAINED_BYTES = 1_024 * 1_024;
 
 /** Throws what Go's decoder says of the body, if it says anything. */
 function refuseMalformed(bytes: Uint8Array, emptyText: string): void {
-  try {
-    decodeGoJson(bytes);
-  } catch (error) {
-    if (error instanceof GoJsonError) {
-      throw new GatewayError('bad-request', error.kind === 'empty' ? emptyText : error.message, { cause: error });
-    }
-    throw error;
+  const mistake = goJsonMistake(bytes.subarray(0, EXPLAINED_BYTES));
+  if (mistake !== null) {
+    throw new GatewayError('bad-request', mistake.kind === 'empty' ? emptyText : mistake.message, { cause: mistake });
   }
 }
 

@@ -47,9 +47,22 @@ const CLOSE_BRACKET = 0x5d;
  * `unexpected EOF`, or `invalid character 'x' …`.
  */
 export function decodeGoJson(bytes: Uint8Array): { readonly value: GoValue; readonly end: number } {
-  const reader = new Reader(bytes);
+  const reader = new Reader(bytes, true);
   const value = reader.readDocument();
   return { value, end: reader.at };
+}
+
+/** What decodeGoJson would throw, or null; keeps nothing of what it reads, whatever that is. */
+export function goJsonMistake(bytes: Uint8Array): GoJsonError | null {
+  try {
+    new Reader(bytes, false).readDocument();
+    return null;
+  } catch (error) {
+    if (error instanceof GoJsonError) {
+      return error;
+    }
+    throw error;
+  }
 }
 
 /** The form under which Go compares keys with names of ASCII letters: without case, `ſ` as s and the Kelvin sign as k. */
@@ -112,6 +125,11 @@ function escapeUnprintable(char: string): string {
 
 type Container = GoObject | GoValue[];
 
+/** What stands for values that are not kept. */
+const NO_OBJECT = Object.freeze(new GoObject());
+const NO_ARRAY: GoValue[] = Object.freeze([] as GoValue[]) as GoValue[];
+const NO_NUMBER = Object.freeze(new GoNumber('0'));
+
 /** Iterative, so that the deepest nesting Go takes cannot overflow our stack. */
 class Reader {
   at = 0;
@@ -120,8 +138,12 @@ class Reader {
   /** The keys whose values are being read, one for each open object. */
   readonly #keys: string[] = [];
 
-  constructor(bytes: Uint8Array) {
+  /** Whether values are kept, or only looked at. */
+  readonly #keeps: boolean;
+
+  constructor(bytes: Uint8Array, keeps: boolean) {
     this.#bytes = bytes;
+    this.#keeps = keeps;
   }
 
   readDocument(): GoValue {
@@ -147,7 +169,11 @@ class Reader {
       if (this.#open.length >= MAX_DEPTH) {
         this.#fail('exceeded max depth');
       }
-      this.#open.push(byte === OPEN_BRACE ? new GoObject() : []);
+      if (this.#keeps) {
+        this.#open.push(byte === OPEN_BRACE ? new GoObject() : []);
+      } else {
+        this.#open.push(byte === OPEN_BRACE ? NO_OBJECT : NO_ARRAY);
+      }
       this.at++;
       return undefined;
     }
@@ -167,9 +193,9 @@ class Reader {
   /** Puts `value` into `container`, then reads on after a comma or closes the container. */
   #readNextMember(container: Container, value: GoValue): GoValue | undefined {
     const isObject = container instanceof GoObject;
-    if (isObject) {
+    if (this.#keeps && isObject) {
       container.entries.push([this.#keys.pop()!, value]);
-    } else {
+    } else if (this.#keeps && !isObject) {
       container.push(value);
     }
     this.#skipSpace();
@@ -190,7 +216,10 @@ class Reader {
     if (this.#peek() !== QUOTE) {
       this.#fail('looking for beginning of object key string');
     }
-    this.#keys.push(this.#readString());
+    const key = this.#readString();
+    if (this.#keeps) {
+      this.#keys.push(key);
+    }
     this.#skipSpace();
     if (this.#peek() !== COLON) {
       this.#fail('after object key');
@@ -253,7 +282,7 @@ class Reader {
       }
       this.#needDigits('in exponent of numeric literal');
     }
-    return new GoNumber(latin1(this.#bytes, start, this.at));
+    return this.#keeps ? new GoNumber(latin1(this.#bytes, start, this.at)) : NO_NUMBER;
   }
 
   #needDigits(context: string): void {
@@ -274,7 +303,8 @@ class Reader {
     for (;;) {
       const byte = this.#peek();
       if (byte === QUOTE) {
-        return decodeStringBody(this.#bytes, start, this.at++);
+        const end = this.at++;
+        return this.#keeps ? decodeStringBody(this.#bytes, start, end) : '';
       }
       if (byte < 0x20) {
         this.#fail('in string literal');

@@ -5,7 +5,7 @@
 import type { Millis } from '../core/types.ts';
 import { type BodyFields, fieldNames, readFields } from './body-fields.ts';
 import type { Route } from './dialect.ts';
-import { eachElement, kindAt, valueEnd } from './json-outline.ts';
+import { eachElement, kindAt, STOP, valueEnd } from './json-outline.ts';
 import { keepAliveOf } from './keep-alive.ts';
 import { BOUNDARY_PIECE, MEDIA_PIECE } from './prompt-pieces.ts';
 import { loadOrUnload, outputLimit } from './reading.ts';
@@ -145,6 +145,9 @@ function count(fields: BodyFields, names: readonly string[], kind: number): numb
   return found;
 }
 
+/** Beyond this it is only known that there are more. */
+const MAX_COUNTED = 100_000;
+
 function countInputs(fields: BodyFields): number {
   const input = fields.last('input');
   if (input === null) {
@@ -154,7 +157,7 @@ function countInputs(fields: BodyFields): number {
     let elements = 0;
     eachElement(fields.body, input.start, (start) => {
       elements++;
-      return valueEnd(fields.body, start);
+      return elements > MAX_COUNTED ? STOP : valueEnd(fields.body, start);
     });
     return elements;
   }

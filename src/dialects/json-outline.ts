@@ -32,35 +32,48 @@ export interface Span {
 /** A body that could not be walked; the strict decoder then says what is wrong with it. */
 export class BrokenOutline extends Error {}
 
+/** A body made to be slow to walk: an object of more members than any request has. */
+export class HugeOutline extends Error {}
+
+const MAX_MEMBERS = 10_000;
+
+/** What a visitor returns instead of an end to have the walk given up. */
+export const STOP = -1;
+
 /** Bytes as text of one character each. */
 export function outlineText(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
 /**
- * Calls `visit` with each member's key, as written, and where its value begins; `visit` returns where the value ends. Returns
- * where the object at `at` ends. Throws BrokenOutline.
+ * Calls `visit` with each member's key, as written, and where its value begins; `visit` returns where the value ends, or STOP.
+ * Returns where the object at `at` ends, or STOP. Throws BrokenOutline and HugeOutline.
  */
 export function eachMember(text: string, at: number, visit: (key: string, start: number) => number): number {
   let i = skipSpace(text, expect(text, skipSpace(text, at), OPEN_BRACE));
   if (text.charCodeAt(i) === CLOSE_BRACE) {
     return i + 1;
   }
-  for (;;) {
+  for (let members = 0; members < MAX_MEMBERS; members++) {
     const keyStart = expect(text, i, QUOTE);
     const keyEnd = stringEnd(text, keyStart);
     const start = skipSpace(text, expect(text, skipSpace(text, keyEnd + 1), COLON));
-    i = skipSpace(text, visit(text.slice(keyStart, keyEnd), start));
+    const end = visit(text.slice(keyStart, keyEnd), start);
+    if (end === STOP) {
+      return STOP;
+    }
+    i = skipSpace(text, end);
     if (text.charCodeAt(i) === CLOSE_BRACE) {
       return i + 1;
     }
     i = skipSpace(text, expect(text, i, COMMA));
   }
+  throw new HugeOutline(`an object has more than ${MAX_MEMBERS} members`);
 }
 
 /**
- * Calls `visit` with where each element begins; it returns where the element ends. Returns where the array at `at` ends. Throws
- * BrokenOutline.
+ * Calls `visit` with where each element begins; it returns where the element ends, or STOP. Returns where the array at `at`
+ * ends, or STOP. Throws BrokenOutline.
  */
 export function eachElement(text: string, at: number, visit: (start: number) => number): number {
   let i = skipSpace(text, expect(text, skipSpace(text, at), OPEN_BRACKET));
@@ -68,7 +81,11 @@ export function eachElement(text: string, at: number, visit: (start: number) => 
     return i + 1;
   }
   for (;;) {
-    i = skipSpace(text, visit(i));
+    const end = visit(i);
+    if (end === STOP) {
+      return STOP;
+    }
+    i = skipSpace(text, end);
     if (text.charCodeAt(i) === CLOSE_BRACKET) {
       return i + 1;
     }

@@ -6,6 +6,7 @@
 
 const MAX_HEADER_BYTES = 8_192;
 const MAX_VALUE_BYTES = 4_096;
+const MAX_PARTS = 1_000;
 
 export interface FormField {
   /** The first value of the field; null when there is none. */
@@ -27,7 +28,12 @@ export function multipartField(bytes: Uint8Array, contentType: string, name: str
     return { ...found, isClear: false };
   }
   const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let parts = 0;
   for (const part of partsOf(body, boundary)) {
+    parts++;
+    if (parts > MAX_PARTS) {
+      return { ...found, isClear: false };
+    }
     const partName = fieldName(part.head);
     found.isClear &&= partName !== 'unclear';
     if (typeof partName === 'object' && partName.name === name) {

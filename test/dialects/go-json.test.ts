@@ -7,6 +7,7 @@ import {
   GoJsonError,
   GoNumber,
   GoObject,
+  goJsonMistake,
   goJsonString,
   goQuoted,
   goQuotedByte,
@@ -117,6 +118,7 @@ describe('decodeGoJson', () => {
         } catch (error) {
           assert.ok(error instanceof GoJsonError);
         }
+        assert.equal(goJsonMistake(Buffer.from(text))?.message ?? null, said(text));
         if (whole === null) {
           assert.throws(() => JSON.parse(text), text);
         } else {

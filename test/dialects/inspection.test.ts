@@ -79,6 +79,7 @@ describe('an inspection', () => {
     assert.equal(inspected('/api/embed', { input: ['a', 'b', 'c'] }).inputs, 3);
     assert.equal(inspected('/api/embed', { input: 'a' }).inputs, 1);
     assert.equal(inspected('/api/embed', {}).inputs, 0);
+    assert.equal(inspected('/api/embed', `{"input":[${'1,'.repeat(100_100)}1]}`).inputs, 100_001);
   });
 
   it('refuses no recorded body that Ollama took, and finds one of them ambiguous', () => {

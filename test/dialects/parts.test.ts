@@ -196,6 +196,12 @@ describe('a multipart form', () => {
     assert.equal(found([field('model', 'a')], 'multipart/form-data; boundary="B"x').isClear, false);
   });
 
+  it('is not clear when it has more parts than any form', () => {
+    const many = Array.from({ length: 1_001 }, () => field('x', 'y'));
+    assert.equal(found([...many, field('model', 'a')]).isClear, false);
+    assert.equal(found([...many.slice(2), field('model', 'a')]).isClear, true);
+  });
+
   it('finds nothing where there is no form', () => {
     assert.deepEqual(found([field('model', 'a')], 'application/json'), { value: null, count: 0, isClear: true });
     assert.equal(multipartField(Buffer.from('--B'), type, 'model').value, null);

@@ -139,6 +139,30 @@ describe('reading a body', () => {
     assert.equal(reading.promptTokens, Math.ceil((prompt.length + 'user'.length) / 4));
   });
 
+  it('counts what it no longer walks, of a body made of tiny values', () => {
+    for (const value of ['1', '{}', '""', '{"role":"user","content":"a"}', '[[1,2],{"a":{"b":"c"}}]']) {
+      const messages = `[${Array.from({ length: 60_000 }, () => value).join(',')}]`;
+      const reading = read('/v1/chat/completions', `{"messages":${messages},"model":"tiny"}`);
+      assert.equal(reading.model, 'tiny:latest', value);
+      assert.ok(reading.promptTokens > messages.length / 16, `${reading.promptTokens} tokens of ${value}`);
+      assert.ok(reading.prefix.length <= 13);
+    }
+  });
+
+  it('refuses an object of more members than any request has', () => {
+    const members = (count: number) => Array.from({ length: count }, () => '"model":"a"').join(',');
+    assert.equal(read('/api/chat', `{${members(10_000)}}`).model, 'a:latest');
+    for (const body of [`{${members(10_001)}}`, `{"model":"a","options":{${members(10_001)}}}`]) {
+      assert.throws(() => read('/api/chat', body), { code: 'bad-request', message: /more than 10000 members/ });
+    }
+  });
+
+  it('takes a long body with a mistake for one that was cut', () => {
+    for (const body of [`[${'1,'.repeat(700_000)}`, `{"model":"a","x":"${'y'.repeat(1_100_000)}" "z"}`]) {
+      assert.throws(() => read('/api/chat', body), { code: 'bad-request', message: 'unexpected EOF' });
+    }
+  });
+
   it('keeps its stack however deep a body is nested', () => {
     const nested = `${'[{"a":'.repeat(4_000)}1${'}]'.repeat(4_000)}`;
     const reading = read('/api/chat', `{"messages":${nested},"tools":${nested},"options":${nested},"model":"tiny"}`);
