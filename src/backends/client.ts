@@ -25,8 +25,8 @@ export interface Ask {
   readonly headers: readonly string[];
   readonly body: Buffer | Readable | null;
   /**
-   * Whether it may be sent twice. Then a kept-alive connection that turns out to be closed before a byte of the answer came is
-   * replaced by a fresh one, once; the backend had been asked nothing it could have begun. What may not has a connection of its own.
+   * Whether it may be sent twice. Then a kept-alive connection that turns out to have been closed is replaced by a fresh one, once;
+   * the backend had been asked nothing it could have begun. What may not has a connection of its own.
    */
   readonly repeatable: boolean;
   readonly timeouts: CallTimeouts;
@@ -59,6 +59,8 @@ export interface BackendClient {
 }
 
 const keepAliveMs = 60_000;
+/** A connection that was closed before the request shows it within a round trip. Later it is the request that was lost. */
+const staleWithinMs = 250;
 const fetchLimitBytes = 16 * 1024 * 1024;
 
 /** Reads the TLS files of the spec; throws when one is missing. */
@@ -151,6 +153,8 @@ class UpstreamCall implements Dispatcher.DispatchHandler, Call {
   #since: Millis;
   #timer: Timer | null = null;
   #afresh: (() => void) | null;
+  /** How the kept-alive connection failed, when the request was sent again on a fresh one. */
+  #stale: BackendFailure | null = null;
 
   /** `afresh` sends the request again on a new connection; null when it must not be. */
   constructor(timeouts: CallTimeouts, receiver: Receiver, clock: Clock, afresh: (() => void) | null) {
@@ -199,14 +203,17 @@ class UpstreamCall implements Dispatcher.DispatchHandler, Call {
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
     const what = failureOf(error, this.#stage !== 'connecting', this.#stage === 'streaming');
     const afresh = this.#afresh;
-    if (what.staleSocket && afresh !== null && this.#stage === 'waiting') {
+    const isSoon = this.#clock.now() - this.#since < staleWithinMs;
+    if (what.staleSocket && afresh !== null && this.#stage === 'waiting' && isSoon) {
       this.#afresh = null;
+      this.#stale = what;
       this.#controller = null;
       this.#enter('connecting');
       afresh();
       return;
     }
-    this.fail(what);
+    // Nobody listens any more where the request has just been: what died may have died of it.
+    this.fail(what.code === 'backend-refused' && this.#stale !== null ? this.#stale : what);
   }
 
   fail(what: BackendFailure): void {

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+import { createClient, type Ask, type BackendClient } from '../../src/backends/client.ts';
+import { settled, virtualClock } from '../support/virtual-clock.ts';
+
+type Handler = (number: number, response: ServerResponse, server: Server) => void;
+
+/** A server that is told the number of each request, and a client that has a kept-alive connection to it. */
+async function acquainted(t: TestContext, handler: Handler) {
+  let number = 0;
+  const server = createServer((request, response) => {
+    number += 1;
+    request.resume();
+    request.on('end', () => handler(number, response, server));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const clock = virtualClock();
+  const { port } = server.address() as AddressInfo;
+  const client = createClient({ url: `http://127.0.0.1:${port}` }, clock);
+  t.after(async () => {
+    await client.destroy();
+    server.closeAllConnections();
+    server.close();
+  });
+  assert.equal(await ask(client), 200);
+  return { client, clock, asked: () => number };
+}
+
+const limits = { connect: 60_000, firstByte: 0, idle: 0, total: 0 };
+const generate: Ask = {
+  method: 'POST',
+  path: '/api/generate',
+  headers: [],
+  body: Buffer.from('{}'),
+  repeatable: true,
+  timeouts: limits,
+};
+
+/** The status of the answer, or the code of the failure; resolves when the connection can be used again. */
+async function ask(client: BackendClient): Promise<number | string> {
+  const answer = await new Promise<number | string>((resolve) => {
+    let status = 0;
+    client.send(generate, {
+      head: (code) => {
+        status = code;
+      },
+      data: () => {},
+      end: () => resolve(status),
+      failed: ({ code }) => resolve(code),
+    });
+  });
+  await settled();
+  return answer;
+}
+
+describe('a kept-alive connection that is closed when a request comes', () => {
+  it('is replaced by a fresh one', async (t) => {
+    const { client, asked } = await acquainted(t, (number, response) => {
+      if (number === 2) response.socket?.destroy();
+      else response.end('fine');
+    });
+    assert.equal(await ask(client), 200);
+    assert.equal(asked(), 3);
+  });
+
+  it('is replaced once, and not again', async (t) => {
+    const { client, asked } = await acquainted(t, (number, response) => {
+      if (number > 1) response.socket?.destroy();
+      else response.end('fine');
+    });
+    assert.equal(await ask(client), 'backend-reset');
+    assert.equal(asked(), 3);
+  });
+
+  it('counts as lost with the request when nobody listens there any more', async (t) => {
+    const { client } = await acquainted(t, (number, response, server) => {
+      if (number === 1) return void response.end();
+      // A process that dies closes what it listens on as well.
+      server.close();
+      response.socket?.destroy();
+    });
+    assert.equal(await ask(client), 'backend-reset');
+  });
+
+  it('is not replaced when the request had been there for a while', async (t) => {
+    let die = (): void => {};
+    const arrived = Promise.withResolvers<void>();
+    const { asked, client, clock } = await acquainted(t, (number, response) => {
+      if (number !== 2) return void response.end();
+      die = () => response.socket?.destroy();
+      arrived.resolve();
+    });
+    const answer = ask(client);
+    await arrived.promise;
+    await clock.advance(1000);
+    die();
+    assert.equal(await answer, 'backend-reset');
+    assert.equal(asked(), 2);
+  });
+});
