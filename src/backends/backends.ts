@@ -92,7 +92,9 @@ class Members implements Backends {
   }
 
   verdict(id: BackendId, ok: boolean): void {
-    this.#members.get(id)?.breaker.verdict(ok);
+    const member = this.#members.get(id);
+    member?.breaker.verdict(ok);
+    if (!ok) member?.prober.suspect();
   }
 
   async probeNow(): Promise<void> {

@@ -18,6 +18,13 @@ export const ProberOptions = Type.Object(
       minimum: '50ms',
     }),
     timeout: Duration({ description: 'How long `/api/version` may take.', default: '1s', minimum: '50ms' }),
+    recoveryInterval: Duration({
+      description:
+        'How often it is asked of a backend that did not answer, or that has just failed a request, until it has answered three ' +
+        'times in a row.',
+      default: '250ms',
+      minimum: '50ms',
+    }),
     inventoryInterval: Duration({ description: 'How often `/api/tags` is asked.', default: '10s', minimum: '50ms' }),
     residencyInterval: Duration({ description: 'How often `/api/ps` is asked.', default: '4s', minimum: '50ms' }),
     inventoryTimeout: Duration({
@@ -38,8 +45,13 @@ export interface Prober {
   probeNow(): Promise<void>;
   /** Asks one question beside the loop, when the answer is known to have changed. Resolves when it was answered or has failed. */
   refresh(what: Refreshed): Promise<void>;
+  /** A request to it has failed: looks soon, and more often for a while. */
+  suspect(): void;
   close(): void;
 }
+
+/** Probes that have to succeed in a row before a backend is left in peace again. */
+const REASSURANCES = 3;
 
 export interface ProberDependencies {
   readonly client: BackendClient;
@@ -60,6 +72,8 @@ class Loop implements Prober {
   #inventoryAt: Millis = Number.NEGATIVE_INFINITY;
   #residencyAt: Millis = Number.NEGATIVE_INFINITY;
   #round: Promise<void> | null = null;
+  /** How many more probes have to succeed in a row until it is asked at the usual interval. */
+  #doubts = 0;
   readonly #inventories = new Latest();
   readonly #residencies = new Latest();
 
@@ -81,9 +95,21 @@ class Loop implements Prober {
     if (!this.#closed) await (what === 'installed' ? this.#inventory() : this.#residency());
   }
 
+  suspect(): void {
+    if (this.#doubts > 0) return;
+    this.#doubts = REASSURANCES;
+    if (this.#round === null) this.#schedule(this.#pause());
+  }
+
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
+  }
+
+  #pause(): Millis {
+    const { interval, recoveryInterval } = this.#options;
+    const usual = this.#doubts > 0 ? Math.min(interval, recoveryInterval) : interval;
+    return usual * (0.8 + 0.4 * this.#dependencies.rng.next());
   }
 
   #schedule(delay: Millis): void {
@@ -95,7 +121,7 @@ class Loop implements Prober {
     if (this.#closed) return Promise.resolve();
     this.#round ??= this.#look().finally(() => {
       this.#round = null;
-      this.#schedule(this.#options.interval * (0.8 + 0.4 * this.#dependencies.rng.next()));
+      this.#schedule(this.#pause());
     });
     return this.#round;
   }
@@ -126,9 +152,11 @@ class Loop implements Prober {
       if (typeof version !== 'string')
         throw new Error('/api/version did not answer with a version; is this an Ollama?');
       report({ kind: 'alive', version });
+      this.#doubts = Math.max(0, this.#doubts - 1);
       return true;
     } catch (error) {
       if (!this.#closed) report({ kind: 'probe-failed', reason: (error as Error).message });
+      this.#doubts = REASSURANCES;
       // What it has may have changed when it comes back.
       this.#inventoryAt = Number.NEGATIVE_INFINITY;
       this.#residencyAt = Number.NEGATIVE_INFINITY;

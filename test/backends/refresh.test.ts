@@ -28,7 +28,14 @@ describe('a question beside the probes', () => {
     };
     const prober = createProber(
       { client, clock, rng: seededRng(1), report },
-      { interval: 1000, timeout: 100, inventoryInterval: 1000, residencyInterval: 1000, inventoryTimeout: 5000 },
+      {
+        interval: 1000,
+        timeout: 100,
+        recoveryInterval: 1000,
+        inventoryInterval: 1000,
+        residencyInterval: 1000,
+        inventoryTimeout: 5000,
+      },
     );
     await clock.advance(0);
     const [older] = waiting.splice(0);
