@@ -12,7 +12,7 @@ export const soonest = definePolicy({
       patience: Duration({
         description:
           'How long a request waits for a model that others keep out of memory before it is loaded in any case, as soon as ' +
-          'a backend has been drained for it.',
+          'a backend has been drained for it. At least the time of three loads; less when it would give up before.',
         default: 45_000,
         minimum: '1s',
       }),

@@ -61,6 +61,9 @@ export type Decision =
       readonly why: string;
     };
 
+/** A decision as it is told outside: how long ago instead of when, because the clock's zero means nothing there. */
+export type Aged<D = Decision> = D extends unknown ? Omit<D, 'at'> & { readonly agoMs: Millis } : never;
+
 export class DecisionLog {
   readonly #capacity: number;
   readonly #ring: Decision[] = [];

@@ -9,7 +9,7 @@ export interface Demand {
 }
 
 interface Row {
-  /** Of the last minutes, and of the last quarter of an hour: bursts count, and so does what is quiet for a moment. */
+  /** Of the last minute, and of the last half hour: bursts count, and so does what is quiet for a moment. */
   readonly recent: LearntRate;
   readonly usual: LearntRate;
   regretMs: Millis;
@@ -17,7 +17,7 @@ interface Row {
   countedAt: Millis;
 }
 
-const RECENT_MS = 60_000;
+const RECENT_MS = 30_000;
 const USUAL_MS = 900_000;
 
 /** Runners whose demand is remembered; the one asked for least recently is forgotten first. */

@@ -166,8 +166,8 @@ export class Knowledge {
     return runner?.loadMs.value ?? this.#load.value ?? assumed.loadMs;
   }
 
-  expectedHoldMs(runner: RunnerState): Millis {
-    return runner.holdMs.value ?? this.#hold.value ?? assumed.holdMs;
+  expectedHoldMs(runner: RunnerState | undefined): Millis {
+    return runner?.holdMs.value ?? this.#hold.value ?? assumed.holdMs;
   }
 
   /** Of so many prompt tokens that are not cached, beside so many other requests in the runner. */

@@ -14,8 +14,9 @@ export interface Wanted {
   /** Stands for all of them. */
   readonly job: Job;
   readonly waiting: number;
-  /** Since when the first of them waits. */
+  /** Since when the first of them waits, and when it gives up. */
   readonly since: Millis;
+  readonly deadline: Millis;
   readonly prospects: readonly Prospect[];
 }
 
@@ -38,13 +39,19 @@ interface Offer {
   readonly priceMs: Millis;
 }
 
-/** A job that has waited this long no longer minds whom it pushes out. */
 export interface ResidencyOptions {
+  /** A job that has waited this long, and for `PATIENT_LOADS` loads, no longer minds whom it pushes out. */
   readonly patience: Millis;
 }
 
+/** Where loads take long, it takes longer to be worth one. */
+const PATIENT_LOADS = 3;
+
+/** A backend that failed to load a model is not asked to again for so long. */
+const FAILED_MS = 30_000;
+
 /** How far ahead evicting is thought through: about the time until the next change of mind. */
-const HORIZON_MS = 60_000;
+const HORIZON_MS = 120_000;
 
 /** With more of its slots in use on average, a model does not do well on fewer replicas. */
 const COMFORTABLE = 0.5;
@@ -74,7 +81,7 @@ export class Residency {
     const demand = this.#demands.count(key, waiting, now);
     if (this.#isComing(key)) return Infinity;
     const replicas = this.#serving(key, null);
-    const patientUntil = replicas > 0 ? Infinity : wanted.since + options.patience;
+    const patientUntil = replicas > 0 ? Infinity : this.#patientUntil(wanted, options);
     const offer = this.#best(wanted, now >= patientUntil, now);
     if (offer === null) return now < patientUntil ? patientUntil : Infinity;
     const priceMs = replicas > 0 ? offer.priceMs + this.#knowledge.expectedLoadMs(undefined) : offer.priceMs;
@@ -94,6 +101,14 @@ export class Residency {
     this.#plans.set(offer.backend.id, plan);
     for (const victim of offer.victims) this.#knowledge.setPhase(victim, 'draining', now);
     return plan;
+  }
+
+  /** Until the first of those that wait may push out anybody; early enough that he is still there when the load has ended. */
+  #patientUntil({ key, since, deadline, prospects }: Wanted, { patience }: ResidencyOptions): Millis {
+    const runners = prospects.map(({ id }) => this.#knowledge.backend(id).runners.get(key));
+    const loadMs = Math.max(0, ...runners.map((runner) => this.#knowledge.expectedLoadMs(runner)));
+    const latest = deadline - loadMs - this.#knowledge.expectedHoldMs(undefined);
+    return Math.max(since, Math.min(latest, since + Math.max(patience, PATIENT_LOADS * loadMs)));
   }
 
   /** Plans whose victims have fallen idle: each is to be carried out now, and is given out once. */
@@ -150,7 +165,7 @@ export class Residency {
     let best: { offer: Offer; tier: number; rank: number } | null = null;
     for (const { id, weight, inFlight } of wanted.prospects) {
       const backend = this.#knowledge.backend(id);
-      if (this.#plans.has(id) || backend.told === null) continue;
+      if (this.#plans.has(id) || backend.told === null || hasJustFailed(backend, wanted.key, now)) continue;
       const offer = this.#offer(backend, wanted, desperate, now);
       if (offer === null) continue;
       const rank = offer.priceMs + inFlight / weight;
@@ -227,4 +242,9 @@ export class Residency {
     const regretted = wanted * loadMs * (1 + (rate * loadMs) / 2);
     return drainMs + freshMs + regretted;
   }
+}
+
+function hasJustFailed(backend: BackendState, key: RunnerKey, now: Millis): boolean {
+  const failedAt = backend.runners.get(key)?.failedAt ?? null;
+  return failedAt !== null && now - failedAt < FAILED_MS;
 }

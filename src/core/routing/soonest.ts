@@ -40,6 +40,12 @@ interface Want {
 /** Waiting jobs of one runner that are thought over at one event: those behind them have no choice yet. */
 const CONSIDERED = 64;
 
+/** Runners that have been waited for the longest; they are thought of first when a place comes free. */
+const URGENT = 8;
+
+/** How long no wanted runner goes without being thought of. */
+const RECONSIDERED_MS = 1000;
+
 /** After a failed load, jobs go to the backend themselves for so long, so that clients get its own words. */
 const FAILED_MS = 10_000;
 
@@ -149,7 +155,7 @@ export class Soonest implements Planner, Policy {
         continue;
       }
       const plan = this.#residency.consider(wanted, this.#options, now);
-      want.dueAt = typeof plan === 'number' ? plan : Infinity;
+      want.dueAt = Math.min(now + RECONSIDERED_MS, typeof plan === 'number' ? plan : Infinity);
       if (typeof plan !== 'number') this.#decisions.add(explainPlan(plan, wanted.waiting, now));
     }
     return this.#residency.ripe(now).flatMap(intentsOf);
@@ -159,22 +165,27 @@ export class Soonest implements Planner, Policy {
     if (kind !== 'load') return;
     this.#residency.ended(backend, tookMs, now);
     this.#dirty.add(runnerKey(model, runnerOptions));
-    this.#everyWantIsDue(now);
+    this.#oldestWantsAreDue(now);
   }
 
   #runnerChanged(runner: RunnerState, now: Millis): void {
     this.#dirty.add(runner.key);
     // A slot of the backend as a whole may be what others wait for.
     if (runner.backend.capped) this.#dirtyAll();
-    if (runner.inFlight === 0) this.#everyWantIsDue(now);
+    if (runner.inFlight === 0) this.#oldestWantsAreDue(now);
   }
 
   #dirtyAll(): void {
     for (const key of this.#wants.keys()) this.#dirty.add(key);
   }
 
-  #everyWantIsDue(now: Millis): void {
-    for (const want of this.#wants.values()) want.dueAt = Math.min(want.dueAt, now);
+  /** A place may have come free. The others think of it again within `RECONSIDERED_MS`. */
+  #oldestWantsAreDue(now: Millis): void {
+    let count = 0;
+    for (const want of this.#wants.values()) {
+      if (count++ >= URGENT) return;
+      want.dueAt = Math.min(want.dueAt, now);
+    }
   }
 
   #waitingFor({ model, options }: RunnerState): number {
@@ -199,20 +210,22 @@ export class Soonest implements Planner, Policy {
     this.#seen = { residents, inventory, use };
     if (!changed) return;
     this.#dirtyAll();
-    this.#everyWantIsDue(now);
+    this.#oldestWantsAreDue(now);
   }
 
   #wanted(key: RunnerKey, { job }: Want, waiting: WaitingJobs, fleet: FleetReader): Wanted | null {
     let count = 0;
     let since = Infinity;
+    let deadline = Infinity;
     let first: Waiter | null = null;
     for (const lane of waiting.lanesOf(job.model, job.runnerOptions)) {
       count += lane.size;
       since = Math.min(since, lane.head.since);
+      deadline = Math.min(deadline, lane.head.deadline);
       first ??= lane.head;
     }
     if (first === null) return null;
-    return { key, job: first.job, waiting: count, since, prospects: fleet.prospects(first.job, first.tried) };
+    return { key, job: first.job, waiting: count, since, deadline, prospects: fleet.prospects(first.job, first.tried) };
   }
 
   #nextOf<W extends Waiter>(
