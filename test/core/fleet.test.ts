@@ -81,6 +81,14 @@ describe('fleet: who may serve', () => {
     assert.equal(may(fleet), 'no-backend');
   });
 
+  it('says full also when the only one that could is ejected and at its slots', () => {
+    const { fleet } = fleetOf([backend('a', { slots: 1 })]);
+    fail(fleet, 'a', 3);
+    assert.deepEqual(may(fleet), ['a']);
+    fleet.take('a', job());
+    assert.equal(may(fleet), 'full');
+  });
+
   it('tells what policies need: slots, leases, weight, and whether the model is in memory', () => {
     const { fleet } = fleetOf([backend('a', { slots: 7, weight: 3 })]);
     fleet.observe('a', { kind: 'resident', models: [resident('tiny:latest')] });
@@ -204,6 +212,26 @@ describe('fleet: what failures do', () => {
     assert.deepEqual(fleet.view()[0]?.troubled, []);
   });
 
+  it('does not use a backend that is out of use for the sake of a model that is ejected there', () => {
+    const { fleet } = fleetOf([backend('a'), backend('b')]);
+    fail(fleet, 'a', 3, runnerDied);
+    fail(fleet, 'b', 3, runnerDied);
+    assert.deepEqual(may(fleet), ['a', 'b']);
+    fleet.observe('a', { kind: 'admin', state: 'draining' });
+    assert.deepEqual(may(fleet), ['b']);
+  });
+
+  it('lets another trial of a model begin when the first does not end', async () => {
+    const { fleet, clock } = fleetOf([backend('a'), backend('b')]);
+    fail(fleet, 'a', 3, runnerDied);
+    await clock.advance(6250);
+    fleet.take('a', job());
+    await clock.advance(29_999);
+    assert.deepEqual(may(fleet), ['b']);
+    await clock.advance(1);
+    assert.deepEqual(may(fleet), ['a', 'b']);
+  });
+
   it('takes a backend down at the first refused connection, until two probes succeed', () => {
     const { fleet } = fleetOf([backend('a')]);
     fail(fleet, 'a', 1, refused);
@@ -252,6 +280,7 @@ describe('fleet: reload and drain', () => {
     const { fleet } = fleetOf([backend('a'), backend('b')]);
     const hold = fleet.take('a', job());
     fleet.set([backend('b'), backend('a', { weight: 5, slots: 2 })]);
+    assert.equal(fleet.view()[1]?.spec.weight, 5);
     assert.deepEqual(
       fleet.view().map(({ id, state, slots, inFlight }) => [id, state, slots, inFlight]),
       [

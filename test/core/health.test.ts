@@ -48,6 +48,7 @@ describe('liveness', () => {
       '+--': 'up',
       '+---': 'down',
       '+--+--': 'up',
+      '+++--': 'up',
       '+---+': 'down',
       '+---++': 'up',
       '+---+-+': 'down',
@@ -98,6 +99,13 @@ describe('trust', () => {
     const nine = after(newTrust(0), [...mixed, succeeds]);
     assert.equal(nine.standing.kind, 'trusted');
     assert.equal(after(nine, [fails]).standing.kind, 'ejected');
+    // Also when they are spread over the 30 s.
+    const spread = [...mixed, succeeds].reduce(
+      (trust, piece, index) => after(trust, [piece], index * 2500),
+      newTrust(0),
+    );
+    assert.equal(spread.standing.kind, 'trusted');
+    assert.equal(after(spread, [fails], 22_500).standing.kind, 'ejected');
     // The same, but the first eight are too long ago to count.
     const later = after(after(newTrust(0), mixed), [succeeds, fails], 31_000);
     assert.equal(later.standing.kind, 'trusted');
@@ -107,6 +115,7 @@ describe('trust', () => {
     const ejected = after(newTrust(0), [fails, fails, fails]);
     assert.equal(trustAt(ejected, 4999).standing.kind, 'ejected');
     assert.equal(trustAt(ejected, 5000).standing.kind, 'probation');
+    assert.equal(trustAt(newTrust(0), 1e9).standing.kind, 'trusted');
   });
 
   it('is decided by the trial alone while on probation', () => {
