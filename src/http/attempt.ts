@@ -192,7 +192,7 @@ function relayHeld(answer: HeldAnswer, lease: Lease, { account, dialect, exchang
   }
   account.status = answer.status;
   account.outcome = answer.status >= 500 ? 'backend-error' : 'client-error';
-  exchange.head(answer.status, [...answer.headers, ...ownHeaders(account, lease)], answer.body.length);
+  exchange.head(answer.status, [...answer.headers, ...ownHeaders(account, lease)], answer.length);
   exchange.write(answer.body);
   exchange.end();
 }

@@ -28,7 +28,7 @@ function answerRendered(exchange: Exchange, rendered: Rendered, outcome: Failure
   account.status = rendered.status;
   if (exchange.hasLeft) return;
   const headers: string[] = [];
-  for (const [name, value] of Object.entries(rendered.headers)) headers.push(name, value);
+  for (const [name, value] of Object.entries(rendered.headers)) headers.push(spelled(name), value);
   headers.push('X-Request-Id', account.requestId);
   // The rest of a body we refused to read would otherwise have to be read to keep the connection.
   if (hasUnreadBody(exchange.request)) headers.push('Connection', 'close');
@@ -36,6 +36,11 @@ function answerRendered(exchange: Exchange, rendered: Rendered, outcome: Failure
   exchange.head(rendered.status, headers, body.length);
   exchange.write(body);
   endWithoutBody(exchange);
+}
+
+/** `content-type` as Ollama writes it, `Content-Type`. */
+function spelled(name: string): string {
+  return name.replace(/(?:^|-)[a-z]/g, (start) => start.toUpperCase());
 }
 
 /**

@@ -80,7 +80,7 @@ async function forward(visit: Visit, path: string, grounds: Grounds, timeouts: C
   if (result.kind === 'stopped') throw new GatewayError('shutting-down', 'the gateway is stopping');
   if (result.kind === 'over') return;
   const { answer } = result;
-  relayWhole(visit, { kind: 'answer', length: answer.body.length, ...answer }, ownHeaders(account, lease));
+  relayWhole(visit, { kind: 'answer', ...answer }, ownHeaders(account, lease));
   exchange.end();
 }
 

@@ -81,11 +81,14 @@ function nominees(connection: string | string[] | undefined): Set<string> | null
   );
 }
 
-/** Whether part of a request's body may still be on its way, so that the connection can't carry another request. */
+/** A rest of a body that is read and dropped rather than closing the connection for it; Go's limit, and so Ollama's. */
+const DROPPED_BYTES = 256 * 1024;
+
+/** Whether more of a request's body may be on its way than is worth reading, so that the connection can't carry another request. */
 export function hasUnreadBody(request: IncomingMessage): boolean {
   if (request.complete) return false;
   const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
-  return encoding !== undefined || (length !== undefined && length !== '0');
+  return encoding !== undefined || Number(length ?? 0) > DROPPED_BYTES;
 }
 
 /** What a flat list of header fields asks for in `Retry-After`, seconds or a date; null when it asks for nothing readable. */

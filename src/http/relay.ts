@@ -19,6 +19,8 @@ import type { Pulse } from './streams.ts';
 export interface HeldAnswer {
   readonly status: number;
   readonly headers: readonly string[];
+  /** As the backend stated it; null when it stated none. */
+  readonly length: number | null;
   readonly body: Buffer;
 }
 
@@ -60,7 +62,7 @@ export class Relay implements Receiver {
   #stripper: UsageStripper | null = null;
   #inBand = false;
   #committed = false;
-  #held: { status: number; headers: string[]; chunks: Buffer[]; size: number } | null = null;
+  #held: { status: number; headers: string[]; length: number | null; chunks: Buffer[]; size: number } | null = null;
 
   constructor(context: RelayContext) {
     this.#context = context;
@@ -84,7 +86,7 @@ export class Relay implements Receiver {
     const fields = responseHeaders(headers);
     this.#context.account.phase = 'streaming';
     if (status >= 400) {
-      this.#held = { status, headers: fields, chunks: [], size: 0 };
+      this.#held = { status, headers: fields, length: lengthOf(headers), chunks: [], size: 0 };
       return;
     }
     this.#commit(status, fields, headers);
@@ -108,8 +110,11 @@ export class Relay implements Receiver {
 
   end(): void {
     if (this.#held !== null) {
-      const { status, headers, chunks } = this.#held;
-      this.#finish({ kind: 'answered-error', answer: { status, headers, body: Buffer.concat(chunks) } });
+      const { status, headers, length, chunks, size } = this.#held;
+      const body = Buffer.concat(chunks);
+      // What was too long to hold is not what it says it is.
+      const stated = size <= heldLimitBytes ? length : null;
+      this.#finish({ kind: 'answered-error', answer: { status, headers, length: stated, body } });
       return;
     }
     const report = this.#report();
@@ -151,16 +156,16 @@ export class Relay implements Receiver {
     const contentType = String(headers['content-type'] ?? '');
     this.#inBand = contentType.startsWith('text/event-stream') || contentType.startsWith('application/x-ndjson');
     this.#meter = dialect.meter(route, reading, contentType);
-    if (contentType.startsWith('text/event-stream')) this.#stripper = stripper;
+    // A stream asked for is one, whatever the backend calls it; only a whole answer has no events to take usage out of.
+    if (!contentType.startsWith('application/json')) this.#stripper = stripper;
     account.status = status;
     fields.push(...ownHeaders(account, lease));
     if (this.#inBand) fields.push('X-Accel-Buffering', 'no');
-    const length = headers['content-length'];
     exchange.onRoom = (room) => {
       if (room) this.#call?.resume();
       else this.#call?.pause();
     };
-    exchange.head(status, fields, typeof length === 'string' ? Number(length) : null);
+    exchange.head(status, fields, lengthOf(headers));
   }
 
   /** An event that was not complete when the stream ended. */
@@ -215,4 +220,9 @@ export class Relay implements Receiver {
     exchange.onStop = null;
     this.#settle(result);
   }
+}
+
+function lengthOf(headers: Readonly<Record<string, string | string[] | undefined>>): number | null {
+  const length = headers['content-length'];
+  return typeof length === 'string' ? Number(length) : null;
 }

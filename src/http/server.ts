@@ -82,7 +82,8 @@ export function createPublicListener(
     const method = request.raw.method ?? 'GET';
     if (admission.kind === 'refused') refuseAtDoor(reply);
     else if (admission.kind === 'allowed' && method === 'OPTIONS') {
-      reply.raw.writeHead(204, preflightHeaders(admission.allowOrigin, allowed)).end();
+      writeHead(reply, 204, preflightHeaders(admission.allowOrigin, allowed));
+      reply.raw.end();
     } else if (allowed !== null || !isApiPath(path)) refuse(allowed, reply, originOf(admission));
     else {
       const taken = serveUnknown(takeOver(request, reply, admission), path, request.url.split('?')[1] ?? '');
@@ -174,14 +175,23 @@ function refuse(allowed: string | null, reply: FastifyReply, allowOrigin: string
   headers.push('Content-Type', 'text/plain');
   const all = [...withOrigin(headers, allowOrigin), 'Content-Length', String(text.length)];
   if (hasUnreadBody(reply.request.raw)) all.push('Connection', 'close');
-  reply.raw.writeHead(allowed === null ? 404 : 405, all);
+  writeHead(reply, allowed === null ? 404 : 405, all);
   reply.raw.end(reply.request.raw.method === 'HEAD' ? undefined : text);
 }
 
 /** A Host or an Origin that Ollama would not speak to. */
 function refuseAtDoor(reply: FastifyReply): void {
   const close = hasUnreadBody(reply.request.raw) ? ['Connection', 'close'] : [];
-  reply.raw.writeHead(403, ['Content-Length', '0', ...close]).end();
+  writeHead(reply, 403, ['Content-Length', '0', ...close]);
+  reply.raw.end();
+}
+
+/** Ollama sends no Connection or Keep-Alive field; HTTP/1.1 connections stay open without them. */
+function writeHead({ raw }: FastifyReply, status: number, headers: string[]): void {
+  if (raw.shouldKeepAlive && raw.req.httpVersionMinor >= 1 && !raw.hasHeader('connection')) {
+    raw.removeHeader('connection');
+  }
+  raw.writeHead(status, headers);
 }
 
 /** Which methods each path is served with. */
