@@ -14,12 +14,12 @@ import { createFleet, type BackendView, type Fleet } from './core/fleet.ts';
 import { createPolicy } from './core/policies/choice.ts';
 import { createQuarantine } from './core/quarantine.ts';
 import { createRetry } from './core/retry.ts';
-import type { Decision } from './core/routing/decisions.ts';
+import type { Aged } from './core/routing/decisions.ts';
 import { createRoster, type Roster } from './core/roster.ts';
 import { createScheduler, type Scheduler } from './core/scheduler.ts';
 import type { BackendId } from './core/types.ts';
 import { dialects } from './dialects/index.ts';
-import { adminRoutes, type AdminDependencies, type Aged, type ReloadResult } from './http/admin.ts';
+import { adminRoutes, type AdminDependencies, type ReloadResult } from './http/admin.ts';
 import { createDoor } from './http/door.ts';
 import { journey, type JourneyDependencies } from './http/journey.ts';
 import { createLists } from './http/lists.ts';
@@ -295,9 +295,7 @@ function operations({
     backends: () => fleet.view(),
     decisions() {
       const now = system.clock.now();
-      return scheduler
-        .decisions()
-        .map(({ at, ...decision }): Aged<Decision> => ({ ...decision, agoMs: Math.round(now - at) }));
+      return scheduler.decisions().map(({ at, ...decision }): Aged => ({ ...decision, agoMs: Math.round(now - at) }));
     },
     setDraining: (id, draining) => fleet.observe(id, { kind: 'admin', state: draining ? 'draining' : 'active' }),
     async add(fields) {

@@ -1,6 +1,5 @@
 /** `llamero explain [REQUEST-ID]`: the last routing decisions of a running gateway, with what was weighed. */
-import type { CandidateTerms, Decision } from '../core/routing/decisions.ts';
-import type { Aged } from '../http/admin.ts';
+import type { Aged, CandidateTerms } from '../core/routing/decisions.ts';
 import { formatAddress } from '../config/units.ts';
 import type { Io } from './io.ts';
 import { readConfig } from './read-config.ts';
@@ -15,10 +14,10 @@ export async function explainCommand(argv: readonly string[], io: Io): Promise<n
   if (typeof read === 'number') return read;
   const address = formatAddress(read.loaded.config.admin.address);
   const query = job === '' ? 'limit=10' : `job=${encodeURIComponent(job)}`;
-  let decisions: readonly Aged<Decision>[];
+  let decisions: readonly Aged[];
   try {
     const answer = await fetch(`http://${address}/gateway/decisions?${query}`, { signal: AbortSignal.timeout(waitMs) });
-    ({ decisions } = (await answer.json()) as { decisions: readonly Aged<Decision>[] });
+    ({ decisions } = (await answer.json()) as { decisions: readonly Aged[] });
   } catch {
     io.stderr.write(`llamero: no gateway answers on ${address}; is it running, and is this its --admin address?\n`);
     return 1;
@@ -32,7 +31,7 @@ export async function explainCommand(argv: readonly string[], io: Io): Promise<n
   return 0;
 }
 
-function describe(decision: Aged<Decision>): string {
+function describe(decision: Aged): string {
   const { agoMs, backend, model, why } = decision;
   const head = `${seconds(agoMs)} ago  ${model ?? 'no model'} → ${backend}`;
   switch (decision.kind) {

@@ -5,7 +5,7 @@
 import { timingSafeEqual, createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { BackendView } from '../core/fleet.ts';
-import type { Decision } from '../core/routing/decisions.ts';
+import type { Aged } from '../core/routing/decisions.ts';
 import type { BackendId } from '../core/types.ts';
 import type { OwnRoute } from './server.ts';
 
@@ -17,7 +17,7 @@ export interface AdminDependencies {
   readonly remove: (id: BackendId) => boolean;
   readonly change: (id: BackendId, change: { weight?: number; slots?: number | 'auto' }) => boolean;
   /** The last routing decisions, newest first; `at` as ms ago. */
-  readonly decisions: () => readonly Aged<Decision>[];
+  readonly decisions: () => readonly Aged[];
   /** Reads the configuration again. */
   readonly reload: () => Promise<ReloadResult>;
   /** Null when none is configured. */
@@ -25,8 +25,6 @@ export interface AdminDependencies {
   /** Whether only this machine can reach the listener. */
   readonly isLoopback: boolean;
 }
-
-export type Aged<D> = D extends unknown ? Omit<D, 'at'> & { readonly agoMs: number } : never;
 
 export interface ReloadResult {
   readonly ok: boolean;
@@ -94,7 +92,7 @@ export function adminRoutes(dependencies: AdminDependencies): OwnRoute[] {
 }
 
 /** `?job=ID` keeps those about one request, `?model=NAME` about one model, `?limit=N` the newest N (50). */
-function asked(request: FastifyRequest, { decisions }: AdminDependencies): readonly Aged<Decision>[] {
+function asked(request: FastifyRequest, { decisions }: AdminDependencies): readonly Aged[] {
   const { job, limit, model } = request.query as Record<string, string | undefined>;
   const wanted = decisions().filter(
     (decision) =>

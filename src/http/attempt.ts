@@ -165,7 +165,7 @@ function release(failure: AttemptFailure, lease: Lease, traveller: Traveller, de
 }
 
 /** Ways to fail that a request itself may have caused. */
-const breakages: ReadonlySet<string> = new Set(['backend-reset', 'backend-lost', 'runner-failed', 'backend-error']);
+const breakages: ReadonlySet<string> = new Set(['backend-reset', 'backend-lost', 'runner-failed']);
 
 /** Tells the breaker, and remembers requests after which a backend was broken. */
 function judge(

@@ -3,7 +3,9 @@
  * the head of an answer that is not an error: before it the attempt may be given up for another backend, after it never.
  */
 import { GatewayError, type FailureCode } from '../core/errors.ts';
+import { failureOutcome } from '../core/retry.ts';
 import type { Clock, Millis, Outcome } from '../core/types.ts';
+import { classifyInBand } from '../dialects/failures.ts';
 import type { Dialect, Meter, MeterReport, Reading, Route } from '../dialects/dialect.ts';
 import type { UsageStripper } from '../dialects/usage-stripper.ts';
 import type { Lease } from '../core/scheduler.ts';
@@ -126,7 +128,7 @@ export class Relay implements Receiver {
     if (report.ending === 'error') {
       this.#context.account.outcome = 'backend-error';
       this.#context.exchange.end();
-      this.#over({ kind: 'failed', failure: 'backend-error', against: 'model', committed: true });
+      this.#over(failureOutcome(classifyInBand(report.errorText ?? ''), true));
       return;
     }
     this.#context.exchange.end();
