@@ -426,7 +426,7 @@ describe('fleet: over any history', () => {
 
   it('holds its invariants', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+      fc.property(fc.array(step, { size: 'max', maxLength: 120 }), (steps) => {
         const { fleet, clock } = fleetOf(
           ids.map((id) => backend(id, { slots: 2 })),
           { models },

@@ -61,7 +61,7 @@ describe('liveness', () => {
 
   it('is down only after three failures, or one refusal, since the last success; up again after two successes', () => {
     fc.assert(
-      fc.property(fc.array(fc.constantFrom('+', '-', 'x'), { maxLength: 60 }), (outcomes) => {
+      fc.property(fc.array(fc.constantFrom('+', '-', 'x'), { size: 'max', maxLength: 60 }), (outcomes) => {
         let liveness = unprobed;
         let past = '';
         for (const outcome of outcomes) {
@@ -176,7 +176,7 @@ describe('trust', () => {
       onTrial: fc.boolean(),
     });
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 100 }), fc.integer(), (steps, seed) => {
+      fc.property(fc.array(step, { size: 'max', maxLength: 100 }), fc.integer(), (steps, seed) => {
         const rng = seededRng(seed);
         let now = 0;
         let trust = newTrust(now);

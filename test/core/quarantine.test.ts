@@ -52,7 +52,7 @@ describe('quarantine', () => {
       wait: fc.integer({ min: 0, max: 200_000 }),
     });
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 3 }), (steps, after) => {
+      fc.property(fc.array(step, { size: 'max', maxLength: 60 }), fc.integer({ min: 1, max: 3 }), (steps, after) => {
         const quarantine = createQuarantine({ after, time: 300_000, limit: 3 });
         const broken = new Map<string, { readonly ids: Set<string>; last: number }>();
         let now = 0;

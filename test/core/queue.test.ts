@@ -30,6 +30,7 @@ function inOrder(queue: Queue<Numbered>): Numbered[][] {
 describe('queue', () => {
   it('keeps every waiter until it is removed, in lanes in order of service', () => {
     const steps = fc.array(fc.oneof({ weight: 3, arbitrary: arrival }, { weight: 2, arbitrary: fc.nat() }), {
+      size: 'max',
       maxLength: 80,
     });
     fc.assert(

@@ -130,7 +130,7 @@ describe('retry', () => {
       failures: fc.nat({ max: 20 }),
     });
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      fc.property(fc.array(step, { size: 'max', maxLength: 60 }), (steps) => {
         const some = retry();
         const requests: number[] = [];
         const retries: number[] = [];

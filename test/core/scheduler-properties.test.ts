@@ -249,22 +249,27 @@ describe('scheduler, over any history', () => {
     // `soonest` lets a job wait for a better backend than a free one; test/core/routing/ has what it promises instead.
     const policy = fc.constantFrom(...policyNames.filter((name) => name !== 'soonest'));
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 60 }), policy, fc.integer(), async (steps, name, seed) => {
-        const world = new World(name, seed);
-        for (const each of steps) {
-          await world.take(each);
-          world.check();
-        }
-        await world.end();
-      }),
-      { numRuns: 300 },
+      fc.asyncProperty(
+        fc.array(step, { size: 'max', maxLength: 60 }),
+        policy,
+        fc.integer(),
+        async (steps, name, seed) => {
+          const world = new World(name, seed);
+          for (const each of steps) {
+            await world.take(each);
+            world.check();
+          }
+          await world.end();
+        },
+      ),
+      { numRuns: 1000 },
     );
   });
 
   it('decides the same for the same seed', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(step, { maxLength: 40 }),
+        fc.array(step, { size: 'max', maxLength: 40 }),
         fc.constantFrom(...policyNames),
         fc.integer(),
         async (steps, name, seed) => {
