@@ -131,7 +131,7 @@ function hanging(output: Output, chunks: number): Output {
     flush(bytes) {
       if (left === 0) return false;
       left--;
-      return output.flush(bytes) && left > 0;
+      return output.flush(bytes);
     },
     end: () => undefined,
     onDrain: () => undefined,

@@ -57,6 +57,9 @@ describe('a fault, in every dialect', () => {
       const answer = await answerOf(simulated, dialect);
       assert.deepEqual([answer.ended, answer.chunks.length], ['chunked', 2], dialect.path);
       assert.ok(!answer.chunks.join('').includes(dialect.marker));
+      assert.equal(simulated.control.machine.resident()[0]!.active, 0);
+      const { id } = simulated.control.journal.requests.at(-1)!;
+      await simulated.control.journal.until(({ kind, request }) => kind === 'cut' && request === id);
     }
   });
 
@@ -67,6 +70,8 @@ describe('a fault, in every dialect', () => {
       assert.equal(await client.ended, 'end');
       assert.ok(!client.text().endsWith('0\r\n\r\n'), dialect.path);
       assert.match(client.text(), /^HTTP\/1\.1 200 OK\r\n/);
+      const { id } = simulated.control.journal.requests.at(-1)!;
+      await simulated.control.journal.until(({ kind, request }) => kind === 'cut' && request === id);
     }
   });
 
@@ -217,6 +222,21 @@ describe('a fault, in every dialect', () => {
     assert.equal(answer.chunks.length, 4);
     const { at, answeredAt, endedAt } = simulated.control.journal.requests.at(-1)!;
     assert.ok(answeredAt! - at >= 15 && endedAt! - answeredAt! >= 20);
+  });
+});
+
+describe('a crash', () => {
+  it('in the middle of a load ends the load', async (t) => {
+    const { port, control } = await simulatedOllama(t, { models: ['tiny'], loadMs: 30 });
+    const client = await rawClient(port, jsonRequest('/api/generate', { model: 'tiny' }));
+    await control.journal.until(({ kind }) => kind === 'load-started');
+    control.crash(0);
+    await client.ended;
+    control.journal.clear();
+    await control.journal.until(({ kind }) => kind === 'listening');
+    await sendBytes(port, jsonRequest('/api/generate', { model: 'tiny' }), 'POST');
+    const loads = control.journal.events.map(({ kind }) => kind).filter((kind) => kind.startsWith('load'));
+    assert.deepEqual(loads, ['load-started', 'load-finished']);
   });
 });
 

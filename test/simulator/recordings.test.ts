@@ -55,7 +55,7 @@ const tolerated: readonly {
   {
     why: 'of an uploaded file only digest and size are kept, not what it says of its model',
     cases: /^(?:tags|ps|show)/,
-    at: /\.(?:parameter_size|context_length|embedding_length|(?:general|llama|tokenizer)\.[\w.]+)/,
+    at: /\.(?:parameter_size|context_length|embedding_length|(?:general|llama|tokenizer)\.[\w.]+)(?:\[\d+\]| length)?$/,
     alike: /./,
   },
   {

@@ -117,6 +117,7 @@ describe('the OpenAI SDK with a simulated Ollama', () => {
     const runner = openai.chat.completions.stream({ model, messages, tools });
     const final = await runner.finalChatCompletion();
     assert.equal(final.choices[0]!.message.tool_calls![0]!.type, 'function');
+    assert.equal(final.choices[0]!.finish_reason, 'tool_calls');
     const responseTools = [{ type: 'function' as const, name: 'weather', parameters, strict: null }];
     const response = await openai.responses.create({ model, input: 'hi', tools: responseTools });
     assert.equal(response.output[0]!.type, 'function_call');
@@ -147,6 +148,11 @@ describe('the OpenAI SDK with a simulated Ollama', () => {
     assert.notEqual(response.output_text, '');
     // The SDK's own stream helper trips over Ollama's reasoning items, so the events are read one by one.
     const events = await collect(await openai.responses.create({ model: 'qwen3:8b', input: 'hi', stream: true }));
+    const added = events.filter((event) => event.type === 'response.output_item.added');
+    assert.deepEqual(
+      added.map(({ output_index }) => output_index),
+      [0, 1],
+    );
     const last = events.at(-1)!;
     assert.ok(last.type === 'response.completed');
     assert.deepEqual(
