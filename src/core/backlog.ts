@@ -8,6 +8,8 @@ export interface Backlog {
   joined(model: ModelName | null, now: Millis): void;
   /** It left: with a lease (`served`), or because it gave up. */
   left(model: ModelName | null, how: 'served' | 'gave-up', now: Millis): void;
+  /** Nobody can serve it for now: when the next one leaves says nothing about how fast the queue moves. */
+  stalled(model: ModelName | null): void;
   /** How many wait. */
   waiting(model: ModelName | null): number;
   /** A lease was released after this time. */
@@ -24,6 +26,8 @@ interface Line {
   waiting: number;
   /** Since when the next one has stood first: the last departure, or the arrival that ended an empty time. */
   turnSince: Millis;
+  /** Nobody could serve them at some time since then. */
+  hasStalled: boolean;
   /** Mean time between two departures while others waited, since somebody waits; null before the first. */
   meanGap: Millis | null;
   /** Mean time a lease is held; null before the first release. */
@@ -43,7 +47,7 @@ export function createBacklog(): Backlog {
     let line = lines.get(model);
     if (line === undefined) {
       if (lines.size >= REMEMBERED) forgetOne(lines);
-      line = { waiting: 0, turnSince: 0, meanGap: null, meanHeld: null };
+      line = { waiting: 0, turnSince: 0, hasStalled: false, meanGap: null, meanHeld: null };
     } else {
       lines.delete(model);
     }
@@ -56,6 +60,7 @@ export function createBacklog(): Backlog {
       const line = lineOf(model);
       if (line.waiting === 0) {
         line.turnSince = now;
+        line.hasStalled = false;
         line.meanGap = null;
       }
       line.waiting += 1;
@@ -64,8 +69,12 @@ export function createBacklog(): Backlog {
       const line = lineOf(model);
       line.waiting -= 1;
       if (how === 'gave-up') return;
-      line.meanGap = mean(line.meanGap, now - line.turnSince);
+      if (!line.hasStalled) line.meanGap = mean(line.meanGap, now - line.turnSince);
       line.turnSince = now;
+      line.hasStalled = false;
+    },
+    stalled(model) {
+      lineOf(model).hasStalled = true;
     },
     waiting: (model) => lines.get(model)?.waiting ?? 0,
     held(model, heldMs) {

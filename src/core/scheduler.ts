@@ -208,6 +208,7 @@ class Dispatcher implements Scheduler {
       // It stands in the queue before the limit is applied, because a slot that fits it may be free although others wait.
       this.#queue.push(waiter);
       this.#backlog.joined(job.model, now);
+      this.#noteStall(job);
       this.#planner.queued?.(job, now);
       signal.addEventListener('abort', left, { once: true });
       this.#emit({ kind: 'queued', model: job.model, depth: this.#queue.size });
@@ -299,6 +300,7 @@ class Dispatcher implements Scheduler {
     for (const lane of this.#queue.lanes) {
       const eligibility = this.#fleet.eligible(lane.head.job, lane.head.tried);
       if (eligibility.kind === 'candidates') continue;
+      this.#noteStall(lane.head.job);
       for (const waiter of lane) {
         const refusal = this.#hopeless(eligibility, waiter.job);
         if (refusal === null) break;
@@ -379,6 +381,11 @@ class Dispatcher implements Scheduler {
 
   #retryAfter(job: Job): Millis {
     return Math.min(LONGEST_RETRY_AFTER_MS, Math.max(1000, Math.ceil(this.#predictedWait(job) ?? 0)));
+  }
+
+  /** An outage must not be taken for a slow queue. */
+  #noteStall(job: Job): void {
+    if (this.#fleet.capacityFor(job) === 0) this.#backlog.stalled(job.model);
   }
 
   #everyWaiter(): WaitingJob[] {

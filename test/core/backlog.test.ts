@@ -38,6 +38,27 @@ describe('backlog', () => {
     assert.equal(backlog.predict(model, { ahead: 1, slots: 1 }), 1000);
   });
 
+  it('does not take an outage for a slow queue', () => {
+    const backlog = createBacklog();
+    for (let job = 0; job < 10; job += 1) backlog.joined(model, 0);
+    backlog.left(model, 'served', 100);
+    backlog.stalled(model);
+    backlog.left(model, 'served', 60_100);
+    assert.equal(backlog.predict(model, { ahead: 8, slots: 1 }), 800);
+    backlog.left(model, 'served', 60_200);
+    assert.equal(backlog.predict(model, { ahead: 7, slots: 1 }), 700);
+  });
+
+  it('begins anew when a queue that had stalled is empty', () => {
+    const backlog = createBacklog();
+    backlog.joined(model, 0);
+    backlog.stalled(model);
+    backlog.left(model, 'gave-up', 100);
+    backlog.joined(model, 200);
+    backlog.left(model, 'served', 250);
+    assert.equal(backlog.predict(model, { ahead: 1, slots: 1 }), 50);
+  });
+
   it('forgets how fast an earlier queue moved when a new one begins', () => {
     const backlog = createBacklog();
     backlog.held(model, 4000);

@@ -160,6 +160,27 @@ describe('scheduler', () => {
     assert.equal(late.lease()?.backend, 'a');
   });
 
+  for (const [when, joinsLate] of [
+    ['before they came', true],
+    ['while they waited', false],
+  ] as const) {
+    it(`does not take the time when none could be used, since ${when}, for the pace of the queue`, async () => {
+      const { scheduler, fleet, clock } = bench([backend('a', { slots: 1 })], { timeout: 60_000 });
+      const earlier = await scheduler.acquire(job(), [], idle);
+      if (joinsLate) fleet.observe('a', { kind: 'admin', state: 'draining' });
+      const waiting = [0, 1, 2].map(() => watch(scheduler.acquire(job(), [], idle)));
+      if (!joinsLate) fleet.observe('a', { kind: 'admin', state: 'draining' });
+      earlier.release({ kind: 'neutral', reason: 'test' });
+      await clock.advance(50_000);
+      fleet.observe('a', { kind: 'admin', state: 'active' });
+      await settled();
+      assert.equal(waiting[0]?.lease()?.backend, 'a');
+      const late = watch(scheduler.acquire(job(), [], idle));
+      await settled();
+      assert.equal(late.error(), null);
+    });
+  }
+
   it('refuses at once while all are down when told not to wait', async () => {
     const { scheduler, fleet } = bench([backend('a')], { waitForBackend: false });
     fleet.observe('a', { kind: 'admin', state: 'draining' });
