@@ -13,6 +13,9 @@ export interface Placement {
   readonly reason: RouteReason;
 }
 
+/** A job as it comes; it may become a waiter. */
+export type Arrival = Pick<Waiter, 'job' | 'tried' | 'since'>;
+
 export interface Dispatch<W extends Waiter = Waiter> extends Placement {
   readonly waiter: W;
 }
@@ -47,7 +50,7 @@ export interface LeaseWatch {
  */
 export interface Planner {
   /** Nobody waits and this job has come. Null holds it: it waits, and `next` is asked from then on. */
-  place(job: Job, candidates: NonEmpty<Candidate>, fleet: FleetReader, now: Millis): Placement | null;
+  place(arrival: Arrival, candidates: NonEmpty<Candidate>, fleet: FleetReader, now: Millis): Placement | null;
   /** The next of the waiting jobs to go, to a backend that is eligible for it now. Asked again until it answers null. */
   next<W extends Waiter>(waiting: WaitingJobs<W>, fleet: FleetReader, now: Millis): Dispatch<W> | null;
   /** When to ask again although nothing has happened; null, or absent, when only events matter. */
@@ -76,7 +79,7 @@ export function policyPlanner(policy: Policy): Planner {
     return { backend: policy.pick(candidates, job, now).id, reason: candidates.length === 1 ? 'only' : 'policy' };
   }
   return {
-    place: (job, candidates, _fleet, now) => choose(job, candidates, now),
+    place: ({ job }, candidates, _fleet, now) => choose(job, candidates, now),
     next(waiting, fleet, now) {
       const fitting = firstFitting(waiting, fleet);
       return fitting === null

@@ -29,7 +29,8 @@ interface Entry {
 export function createPrefixCache(capacity: number): PrefixCache {
   /** In order of use: the first is forgotten first. */
   const entries = new Set<Entry>();
-  const byOwner = new Map<string, Map<string, Set<Entry>>>();
+  /** Per owner: hash of a boundary → the prompts that have it, with the tokens up to it. */
+  const byOwner = new Map<string, Map<string, Map<Entry, number>>>();
 
   function forget(entry: Entry): void {
     if (!entries.delete(entry)) return;
@@ -41,39 +42,39 @@ export function createPrefixCache(capacity: number): PrefixCache {
     }
   }
 
-  function find(owner: string, marks: readonly PrefixMark[]): { entry: Entry; mark: PrefixMark } | null {
+  function find(owner: string, marks: readonly PrefixMark[]): { entry: Entry; hash: string; tokens: number } | null {
     const index = byOwner.get(owner);
     if (index === undefined) return null;
     for (let deepest = marks.length - 1; deepest >= 0; deepest -= 1) {
-      const mark = marks[deepest]!;
-      for (const entry of index.get(mark.hash) ?? []) return { entry, mark };
+      const { hash } = marks[deepest]!;
+      for (const [entry, tokens] of index.get(hash) ?? []) return { entry, hash, tokens };
     }
     return null;
   }
 
   return {
-    peek: (owner, marks) => find(owner, marks)?.mark.tokens ?? 0,
+    peek: (owner, marks) => find(owner, marks)?.tokens ?? 0,
 
     lookup(owner, marks) {
       const found = find(owner, marks);
       if (found === null) return 0;
       entries.delete(found.entry);
       entries.add(found.entry);
-      return found.mark.tokens;
+      return found.tokens;
     },
 
     store(owner, marks) {
       if (marks.length === 0 || capacity < 1) return;
       const found = find(owner, marks);
-      if (found !== null && found.entry.marks.at(-1)?.hash === found.mark.hash) forget(found.entry);
+      if (found !== null && found.entry.marks.at(-1)?.hash === found.hash) forget(found.entry);
       const entry: Entry = { owner, marks };
       entries.add(entry);
-      const index = byOwner.get(owner) ?? new Map<string, Set<Entry>>();
+      const index = byOwner.get(owner) ?? new Map<string, Map<Entry, number>>();
       byOwner.set(owner, index);
       for (const mark of marks) {
         const holders = index.get(mark.hash);
-        if (holders === undefined) index.set(mark.hash, new Set([entry]));
-        else holders.add(entry);
+        if (holders === undefined) index.set(mark.hash, new Map([[entry, mark.tokens]]));
+        else holders.set(entry, mark.tokens);
       }
       for (const oldest of entries) {
         if (entries.size <= capacity) break;

@@ -143,7 +143,9 @@ class Dispatcher implements Scheduler {
       const refusal = this.#hopeless(eligibility, job);
       if (refusal !== null) return Promise.reject(refusal);
     } else if (this.#queue.size === 0) {
-      const placement = this.#planner.place(job, eligibility.candidates, this.#fleet, this.#clock.now());
+      const now = this.#clock.now();
+      const arrival = { job, tried, since: now - waitedMs };
+      const placement = this.#planner.place(arrival, eligibility.candidates, this.#fleet, now);
       if (placement !== null) return Promise.resolve(this.#lease(job, placement, 0));
     }
     return this.#wait(job, tried, signal, waitedMs);

@@ -48,6 +48,8 @@ export interface BackendState {
   places: number | null;
   memoryBytes: number | null;
   tier: number;
+  /** Whether it serves at the moment. */
+  usable: boolean;
   /** Whether the operator limits what it may hold in all. */
   capped: boolean;
   /** So many runners it was seen to hold, and no more; null while it never made room by itself. */
@@ -91,6 +93,7 @@ export class Knowledge {
         places: null,
         memoryBytes: null,
         tier: 1,
+        usable: true,
         capped: false,
         seenFull: null,
       };

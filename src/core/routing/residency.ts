@@ -124,13 +124,16 @@ export class Residency {
     return ripe;
   }
 
-  /** Nobody waits for the runner any more: what was only being drained for it serves again. */
-  giveUp(key: RunnerKey, now: Millis): void {
+  /** What was being drained for a runner that nobody waits for any more serves again. Returns whether there was any. */
+  giveUp(now: Millis): boolean {
+    let any = false;
     for (const [id, plan] of this.#plans) {
-      if (plan.issued || plan.runner.key !== key) continue;
+      if (plan.issued || this.#waitingFor(plan.runner) > 0) continue;
       for (const victim of plan.victims) this.#knowledge.setPhase(victim, 'ready', now);
       this.#plans.delete(id);
+      any = true;
     }
+    return any;
   }
 
   /** The load has ended; null when it failed. */
@@ -153,8 +156,8 @@ export class Residency {
   /** Backends that serve the runner, without that of `except`. */
   #serving(key: RunnerKey, except: RunnerState | null): number {
     let count = 0;
-    for (const { runners } of this.#knowledge.backends) {
-      const runner = runners.get(key);
+    for (const { runners, usable } of this.#knowledge.backends) {
+      const runner = usable ? runners.get(key) : undefined;
       if (runner !== undefined && runner !== except && runner.phase === 'ready') count += 1;
     }
     return count;

@@ -3,7 +3,7 @@
  * waits in the gateway and is thought over at every event. What is in memory where, the gateway decides itself (residency.ts).
  */
 import type { Prospect } from '../eligibility.ts';
-import type { Dispatch, FleetReader, Intent, LeaseWatch, Placement, Planner } from '../planner.ts';
+import type { Arrival, Dispatch, FleetReader, Intent, LeaseWatch, Placement, Planner } from '../planner.ts';
 import type { Candidate, Policy } from '../policies/policy.ts';
 import { isCloudModel } from '../model-name.ts';
 import type { Lane, Waiter, WaitingJobs } from '../queue.ts';
@@ -106,14 +106,15 @@ export class Soonest implements Planner, Policy {
     this.#dirty.add(key);
   }
 
-  place(job: Job, _candidates: NonEmpty<Candidate>, fleet: FleetReader, now: Millis): Placement | null {
+  place(arrival: Arrival, _candidates: NonEmpty<Candidate>, fleet: FleetReader, now: Millis): Placement | null {
     this.#learn(fleet, now);
-    return this.#choose({ job, since: now }, fleet.prospects(job, []), new Map(), now);
+    return this.#choose(arrival, fleet.prospects(arrival.job, arrival.tried), new Map(), now);
   }
 
   next<W extends Waiter>(waiting: WaitingJobs<W>, fleet: FleetReader, now: Millis): Dispatch<W> | null {
     this.#queue = waiting;
     this.#learn(fleet, now);
+    if (this.#residency.giveUp(now)) this.#dirtyAll();
     if (now >= this.#holdUntil) {
       this.#holdUntil = Infinity;
       for (const key of this.#wants.keys()) this.#dirty.add(key);
@@ -150,8 +151,6 @@ export class Soonest implements Planner, Policy {
       if (wanted === null) {
         this.#wants.delete(key);
         this.#demands.count(key, 0, now);
-        this.#residency.giveUp(key, now);
-        this.#dirtyAll();
         continue;
       }
       const plan = this.#residency.consider(wanted, this.#options, now);
@@ -201,9 +200,10 @@ export class Soonest implements Planner, Policy {
     if (residents === seen.residents && inventory === seen.inventory && use === seen.use) return;
     let changed = inventory !== seen.inventory || use !== seen.use;
     const ids = new Set<BackendId>();
-    for (const { id, spec, resident } of fleet.view()) {
+    for (const { id, spec, resident, state } of fleet.view()) {
       ids.add(id);
       this.knowledge.configure(spec);
+      this.knowledge.backend(id).usable = state === 'up' || state === 'probation';
       if (this.knowledge.observe(id, resident, now)) changed = true;
     }
     for (const { id } of this.knowledge.backends) if (!ids.has(id)) this.knowledge.forget(id);

@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Knowledge, inMemory, placesOf, runnerKey } from '../../../src/core/routing/knowledge.ts';
+import { backend, job, resident } from '../../support/build.ts';
+
+const listing = (...names: string[]) => names.map((name) => resident(name, { sizeBytes: 5e9 }));
+const phases = (knowledge: Knowledge) =>
+  [...knowledge.backend('a').runners.values()].map(({ key, phase }) => `${key} ${phase}`).sort();
+
+describe('knowledge', () => {
+  it('takes in what a backend tells of its memory', () => {
+    const knowledge = new Knowledge(10);
+    assert.equal(knowledge.observe('a', null, 0), false);
+    assert.equal(knowledge.backend('a').told, null);
+    assert.equal(knowledge.observe('a', listing('m:latest', 'n:latest'), 0), true);
+    assert.deepEqual(phases(knowledge), ['m:latest ready', 'n:latest ready']);
+    assert.equal(knowledge.observe('a', listing('n:latest'), 10_000), true);
+    assert.deepEqual(phases(knowledge), ['m:latest absent', 'n:latest ready']);
+    assert.equal(knowledge.backend('a').runners.get('n:latest')?.sizeBytes, 5e9);
+  });
+
+  it('takes in each list once, however often it is shown it', () => {
+    const knowledge = new Knowledge(10);
+    const list = listing('m:latest');
+    knowledge.observe('a', list, 0);
+    knowledge.setPhase(knowledge.runner('a', job({ model: 'm:latest' }), 0), 'absent', 10_000);
+    assert.equal(knowledge.observe('a', list, 60_000), false);
+    assert.deepEqual(phases(knowledge), ['m:latest absent']);
+  });
+
+  it('believes its own loads and unloads for a moment, whatever an older list says', () => {
+    const knowledge = new Knowledge(10);
+    const runner = knowledge.runner('a', job({ model: 'm:latest' }), 0);
+    knowledge.setPhase(runner, 'ready', 1000);
+    knowledge.observe('a', listing(), 2000);
+    assert.equal(runner.phase, 'ready');
+    knowledge.observe('a', listing(), 5000);
+    assert.equal(runner.phase, 'absent');
+    knowledge.observe('a', listing('m:latest'), 6000);
+    assert.equal(runner.phase, 'absent');
+    knowledge.observe('a', listing('m:latest'), 9000);
+    assert.equal(runner.phase, 'ready');
+  });
+
+  it('keeps a runner that is in use, and one that is being loaded, which no list shows', () => {
+    const knowledge = new Knowledge(10);
+    const used = knowledge.runner('a', job({ model: 'used:latest' }), 0);
+    const coming = knowledge.runner('a', job({ model: 'coming:latest' }), 0);
+    knowledge.setPhase(used, 'ready', 0);
+    used.inFlight = 1;
+    knowledge.setPhase(coming, 'loading', 0);
+    knowledge.observe('a', listing(), 60_000);
+    assert.deepEqual([used.phase, coming.phase], ['ready', 'loading']);
+  });
+
+  it('does not take a listed model for another runner than the one it knows there', () => {
+    const knowledge = new Knowledge(10);
+    const runner = knowledge.runner('a', job({ model: 'm:latest', runnerOptions: 'num_ctx=8192' }), 0);
+    knowledge.setPhase(runner, 'ready', 0);
+    knowledge.observe('a', listing('m:latest'), 60_000);
+    assert.deepEqual(phases(knowledge), ['m:latest\tnum_ctx=8192 ready']);
+  });
+
+  it('learns how many models a backend holds from one that went when another came', () => {
+    const knowledge = new Knowledge(10);
+    const row = knowledge.backend('a');
+    knowledge.observe('a', listing('m:latest', 'n:latest'), 0);
+    assert.equal(placesOf(row), Infinity);
+    knowledge.setPhase(knowledge.runner('a', job({ model: 'o:latest' }), 0), 'ready', 100_000);
+    knowledge.observe('a', listing('n:latest', 'o:latest'), 105_000);
+    assert.equal(placesOf(row), 2);
+    knowledge.observe('a', listing('n:latest', 'o:latest', 'p:latest'), 110_000);
+    assert.equal(placesOf(row), 3, 'and that it holds more when it is seen to');
+    assert.equal(inMemory(row), 3);
+  });
+
+  it('learns nothing of places from a model that went alone', () => {
+    const knowledge = new Knowledge(10);
+    knowledge.observe('a', listing('m:latest', 'n:latest'), 0);
+    knowledge.observe('a', listing('n:latest'), 300_000);
+    assert.equal(placesOf(knowledge.backend('a')), Infinity);
+  });
+
+  it('prefers what the operator says', () => {
+    const knowledge = new Knowledge(10);
+    knowledge.configure(backend('a', { parallel: 3, places: 2, tier: 2, memory: 8e9 }));
+    const row = knowledge.backend('a');
+    assert.deepEqual([row.parallel, placesOf(row), row.tier, row.memoryBytes], [3, 2, 2, 8e9]);
+    assert.equal(knowledge.limit(knowledge.runner('a', job(), 0), 0), 3);
+    knowledge.configure(backend('a'));
+    assert.equal(knowledge.limit(knowledge.runner('a', job(), 0), 0), 2, 'and learns when he says nothing');
+  });
+
+  it('expects of a new runner what others took, and of a known one what it took', () => {
+    const knowledge = new Knowledge(10);
+    const [one, other] = [knowledge.runner('a', job({ model: 'm:latest' }), 0), knowledge.runner('b', job(), 0)];
+    knowledge.loaded(one, 8000);
+    knowledge.held(one, 3000);
+    assert.deepEqual([knowledge.expectedLoadMs(other), knowledge.expectedHoldMs(other)], [8000, 3000]);
+    knowledge.loaded(other, 2000);
+    assert.equal(knowledge.expectedLoadMs(other), 2000);
+    assert.equal(knowledge.expectedLoadMs(one), 8000);
+  });
+
+  it('learns how fast prompts are processed, made up for the crowd', () => {
+    const knowledge = new Knowledge(10);
+    const row = knowledge.backend('a');
+    for (const active of [1, 2, 4]) {
+      knowledge.processed(row, { promptTokens: 1000, promptMs: 520 * active ** 0.45 }, active);
+    }
+    assert.ok(Math.abs(row.prefill.value! - 2000) < 150, String(row.prefill.value));
+    assert.ok(knowledge.expectedPrefillMs(row, 2000, 3) > 1.8 * knowledge.expectedPrefillMs(row, 2000, 0));
+    knowledge.processed(row, { promptTokens: 10, promptMs: 5000 }, 1);
+    knowledge.processed(row, {}, 1);
+    assert.ok(row.prefill.value! > 1800, 'a short or silent answer tells nothing');
+  });
+
+  it('remembers prompts until the runner goes', () => {
+    const knowledge = new Knowledge(10);
+    const runner = knowledge.runner('a', job(), 0);
+    knowledge.setPhase(runner, 'ready', 0);
+    const first = job({ promptTokens: 100, prefix: [{ hash: 'one', tokens: 100 }] });
+    const second = job({ promptTokens: 300, prefix: [...first.prefix, { hash: 'two', tokens: 300 }] });
+    knowledge.remember(runner, first);
+    assert.equal(knowledge.cachedTokens(runner, second), 100);
+    knowledge.setPhase(runner, 'absent', 1);
+    assert.equal(knowledge.cachedTokens(runner, second), 0);
+  });
+
+  it('takes a session key for the whole last prompt, where there are no boundaries', () => {
+    const knowledge = new Knowledge(10);
+    const runner = knowledge.runner('a', job(), 0);
+    knowledge.remember(runner, job({ session: 's', promptTokens: 500 }));
+    assert.equal(knowledge.cachedTokens(runner, job({ session: 's', promptTokens: 800 })), 500);
+    assert.equal(knowledge.cachedTokens(runner, job({ session: 's', promptTokens: 200 })), 200);
+    assert.equal(knowledge.cachedTokens(runner, job({ session: 't', promptTokens: 800 })), 0);
+  });
+
+  it('keeps runners apart by model and options', () => {
+    assert.equal(runnerKey('m:latest', ''), 'm:latest');
+    assert.notEqual(runnerKey('m:latest', 'num_ctx=1'), runnerKey('m:latest', 'num_ctx=2'));
+  });
+
+  it('does not grow with the names that are asked for', () => {
+    const knowledge = new Knowledge(10);
+    const kept = knowledge.runner('a', job({ model: 'kept:latest' }), 0);
+    knowledge.setPhase(kept, 'ready', 0);
+    for (let name = 0; name < 5000; name += 1) knowledge.runner('a', job({ model: `m${name}:latest` }), 0);
+    const { runners } = knowledge.backend('a');
+    assert.ok(runners.size <= 1000);
+    assert.equal(runners.get('kept:latest'), kept);
+  });
+});
