@@ -17,11 +17,15 @@ if (!installed) {
   process.stderr.write('llamero: installing packages (first run, or package-lock.json changed) …\n');
   const npm = process.env.npm_execpath;
   const [command, before] = npm ? [process.execPath, [npm]] : ['npm', []];
-  const result = spawnSync(command, [...before, 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'inherit'],
-    shell: npm === undefined && process.platform === 'win32',
-  });
+  const result = spawnSync(
+    command,
+    [...before, 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'ignore', 'inherit'],
+      shell: npm === undefined && process.platform === 'win32',
+    },
+  );
   if (result.status !== 0) {
     process.stderr.write('llamero: `npm ci` failed; run it by hand to see why, then try again.\n');
     process.exit(1);

@@ -27,8 +27,7 @@ export const SurfaceOptions = Type.Object(
       default: 'refuse',
     }),
     timeout: Duration({
-      description:
-        'How long a backend may take to answer what is neither inference nor a pull, push or create.',
+      description: 'How long a backend may take to answer what is neither inference nor a pull, push or create.',
       default: '60s',
       minimum: '100ms',
     }),

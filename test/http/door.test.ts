@@ -45,8 +45,22 @@ describe('the origins of web pages', () => {
 
 describe('the names the gateway answers to', () => {
   const known = [
-    ...['', 'localhost', 'LOCALHOST:11435', 'llama-box', 'llama-box:80', 'a.localhost', 'nas.local', 'x.internal:1'],
-    ...['127.0.0.1:11435', '127.9.9.9', '192.168.9.9', '10.0.0.1', '172.31.0.1', '0.0.0.0', '[::1]:11435', '[fd00::1]'],
+    '',
+    'localhost',
+    'LOCALHOST:11435',
+    'llama-box',
+    'llama-box:80',
+    'a.localhost',
+    'nas.local',
+    'x.internal:1',
+    '127.0.0.1:11435',
+    '127.9.9.9',
+    '192.168.9.9',
+    '10.0.0.1',
+    '172.31.0.1',
+    '0.0.0.0',
+    '[::1]:11435',
+    '[fd00::1]',
   ];
   const strange = [
     'ollama1:11434',

@@ -311,7 +311,7 @@ describe('a create from uploaded files', () => {
       ['one', 'two'].map(async (model) => linesOf(await send(gateway, '/api/create', { model, files }))),
     );
     for (const lines of both) assert.deepEqual(lines.at(-1), { status: 'success' });
-    assert.deepEqual(sims.map(({ control }) => control.library.list().length).sort(), [0, 2]);
+    assert.deepEqual(sims.map(({ control }) => control.library.list().length).sort((a, b) => a - b), [0, 2]);
   });
 
   it('from a model happens wherever that is', async (t) => {
