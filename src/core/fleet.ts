@@ -47,6 +47,8 @@ export interface BackendView {
   readonly installed: readonly InstalledModel[] | null;
   /** Null until first told. */
   readonly resident: readonly ResidentModel[] | null;
+  /** When it was told. */
+  readonly residentAt: Millis;
   readonly breaker: BreakerState;
   readonly lastError: string | null;
   /** Models ejected or on probation there, with the reason. */
@@ -96,7 +98,8 @@ export interface FleetDependencies {
 interface HeldSlot extends Hold {
   readonly entry: Entry;
   readonly model: ModelName | null;
-  readonly onTrial: boolean;
+  /** Until the trial is decided, which its first byte may do. */
+  onTrial: boolean;
   given: boolean;
 }
 
@@ -218,6 +221,7 @@ class Table implements Fleet {
     if (!held.onTrial || held.given) return;
     this.#endTrial(held);
     this.#succeeded(held);
+    held.onTrial = false;
     this.#settle(held.entry);
     this.#changed();
   }
@@ -380,6 +384,7 @@ class Table implements Fleet {
       if (!names.has(model)) this.#emit({ kind: 'model-unloaded', backend, model, reason: 'no longer in memory' });
     }
     entry.resident = models;
+    entry.residentAt = this.#clock.now();
     entry.residentNames = names;
     this.revision.residents += 1;
   }
@@ -455,6 +460,7 @@ function viewOf(entry: Entry): BackendView {
     inFlightByModel: entry.inFlightByModel,
     installed: entry.installed,
     resident: entry.resident,
+    residentAt: entry.residentAt,
     breaker: entry.breaker,
     lastError: entry.lastError,
     troubled,

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { Observation } from '../../src/core/observation.ts';
 import type { Fleet, Hold } from '../../src/core/fleet.ts';
 import type { Job, Outcome } from '../../src/core/types.ts';
-import { backend, fleetOf, installed, job, resident } from '../support/build.ts';
+import { backend, fleetOf, healthDefaults, installed, job, resident } from '../support/build.ts';
 
 const done: Outcome = { kind: 'done', usage: {}, firstByteMs: null };
 const reset: Outcome = { kind: 'failed', failure: 'backend-reset', against: 'backend', committed: false };
@@ -135,11 +135,26 @@ describe('fleet: what failures do', () => {
     fail(fleet, 'a', 3);
     await clock.advance(6250);
     const trial = fleet.take('a', job());
+    let told = 0;
+    fleet.subscribe(() => (told += 1));
     fleet.answered(trial);
+    assert.equal(told, 1);
+    fleet.answered(trial);
+    assert.equal(told, 1);
     assert.equal(stateOf(fleet, 'a'), 'up');
     assert.deepEqual(may(fleet), ['a', 'b']);
     fleet.give(trial, done);
     assert.equal(stateOf(fleet, 'a'), 'up');
+  });
+
+  it('does not take a first byte for a success: three answers lost in a row are three failures', () => {
+    const { fleet } = fleetOf([backend('a'), backend('b')]);
+    for (let time = 0; time < 3; time += 1) {
+      const hold = fleet.take('a', job());
+      fleet.answered(hold);
+      fleet.give(hold, { kind: 'failed', failure: 'backend-lost', against: 'backend', committed: true });
+    }
+    assert.equal(stateOf(fleet, 'a'), 'ejected');
   });
 
   it('lets another trial begin when one brought no news, or does not end', async () => {
@@ -268,10 +283,113 @@ describe('fleet: what failures do', () => {
     };
     assert.equal(weight(), 2);
     for (let probe = 0; probe < 3; probe += 1) fleet.observe('a', { kind: 'probe-failed', reason: 'x' });
-    for (let probe = 0; probe < 2; probe += 1) fleet.observe('a', { kind: 'alive', version: '0.33.0' });
+    fleet.observe('a', { kind: 'alive', version: '0.33.0' });
+    await clock.advance(2000);
+    fleet.observe('a', { kind: 'alive', version: '0.33.0' });
     assert.equal(weight(), 0.2);
     await clock.advance(30_000);
     assert.equal(weight(), 2);
+  });
+
+  it('goes by new options from the next evidence on', () => {
+    const { fleet } = fleetOf([backend('a'), backend('b')]);
+    fail(fleet, 'a', 1);
+    fleet.setOptions({ ...healthDefaults, ejectAfter: 2 });
+    assert.equal(stateOf(fleet, 'a'), 'up');
+    fail(fleet, 'a', 1);
+    assert.equal(stateOf(fleet, 'a'), 'ejected');
+  });
+});
+
+describe('fleet: what it tells', () => {
+  it('shows of a backend what was last told of it', () => {
+    const { fleet } = fleetOf([backend('a')]);
+    const models = [resident('tiny:latest')];
+    fleet.observe('a', { kind: 'alive', version: '0.34.1' });
+    fleet.observe('a', { kind: 'resident', models });
+    fleet.give(fleet.take('a', job()), reset);
+    fleet.observe('a', { kind: 'breaker', state: 'open', reason: 'half of them failed' });
+    const [view] = fleet.view();
+    assert.equal(view?.version, '0.34.1');
+    assert.equal(view.resident, models);
+    assert.equal(view.lastError, 'backend-reset');
+    assert.equal(view.breaker, 'open');
+    assert.equal(view.reason, 'breaker open: half of them failed');
+    fleet.observe('a', { kind: 'probe-failed', reason: 'timed out' });
+    assert.equal(fleet.view()[0]?.lastError, 'timed out');
+  });
+
+  it('counts up what a list may be remembered by, when it may have changed and not otherwise', () => {
+    const { fleet } = fleetOf([backend('a'), backend('b')]);
+    /** Which of the three counts a step raises. */
+    const raises = (step: () => void): string => {
+      const before = { ...fleet.revision };
+      step();
+      const after = fleet.revision;
+      const counts = ['inventory', 'residents', 'use'] as const;
+      for (const count of counts) assert.ok(after[count] >= before[count]);
+      return counts.filter((count) => after[count] > before[count]).join(' ');
+    };
+    const observes = (observation: Observation): string => raises(() => fleet.observe('a', observation));
+    assert.equal(observes({ kind: 'alive', version: '0.33.0' }), '');
+    assert.equal(observes({ kind: 'alive', version: '0.34.0' }), 'inventory');
+    assert.equal(observes({ kind: 'inventory', models: [installed('tiny:latest')] }), '');
+    assert.equal(observes({ kind: 'inventory', models: [installed('tiny:latest', { digest: 'e' })] }), 'inventory');
+    assert.equal(observes({ kind: 'inventory', models: [installed('other:latest', { digest: 'e' })] }), 'inventory');
+    assert.equal(observes({ kind: 'inventory', models: [] }), 'inventory');
+    assert.equal(observes({ kind: 'resident', models: [resident('tiny:latest')] }), 'residents');
+    assert.equal(observes({ kind: 'admin', state: 'draining' }), 'inventory residents use');
+    assert.equal(
+      raises(() => fleet.give(fleet.take('b', job()), done)),
+      '',
+    );
+    assert.equal(
+      raises(() => fleet.give(fleet.take('b', job()), neutral)),
+      '',
+    );
+    assert.equal(
+      raises(() => fleet.set([backend('b')])),
+      'inventory residents use',
+    );
+  });
+
+  it('counts the slots that could serve a job', () => {
+    const { fleet } = fleetOf([backend('a', { slots: 3 }), backend('b', { slots: 5 }), backend('c', { slots: 7 })]);
+    fleet.observe('b', { kind: 'inventory', models: [] });
+    assert.equal(fleet.capacityFor(job()), 10);
+    fleet.take('a', job());
+    assert.equal(fleet.capacityFor(job()), 10);
+    fleet.observe('c', { kind: 'admin', state: 'draining' });
+    assert.equal(fleet.capacityFor(job()), 3);
+    assert.equal(fleet.capacityFor(job({ model: 'nope:latest' })), 0);
+  });
+
+  it('counts leases by model', () => {
+    const { fleet } = fleetOf([backend('a')]);
+    const holds = ['x:latest', 'x:latest', 'y:latest', null].map((model) => fleet.take('a', job({ model })));
+    const counts = (): unknown => [...(fleet.view()[0]?.inFlightByModel ?? [])];
+    assert.deepEqual(counts(), [
+      ['x:latest', 2],
+      ['y:latest', 1],
+    ]);
+    fleet.give(holds[0]!, done);
+    assert.deepEqual(counts(), [
+      ['x:latest', 1],
+      ['y:latest', 1],
+    ]);
+    for (const hold of holds.slice(1)) fleet.give(hold, done);
+    assert.deepEqual(counts(), []);
+  });
+
+  it('lets whoever keeps count himself say how many slots `auto` is, now and for backends to come', () => {
+    const { fleet } = fleetOf([backend('a', { slots: 'auto' }), backend('b', { slots: 2 })]);
+    const slots = (): unknown => fleet.view().map((view) => view.slots);
+    assert.deepEqual(slots(), [4, 2]);
+    fleet.setAutoSlots(Infinity);
+    fleet.set([backend('a', { slots: 'auto' }), backend('b', { slots: 2 }), backend('c', { slots: 'auto' })]);
+    assert.deepEqual(slots(), [Infinity, 2, Infinity]);
+    fleet.setAutoSlots(4);
+    assert.deepEqual(slots(), [4, 2, 4]);
   });
 });
 
