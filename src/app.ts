@@ -8,7 +8,7 @@ import { nodeResolver } from './backends/discovery/node-resolver.ts';
 import type { Config } from './config/schema.ts';
 import type { BackendSpec } from './core/backend.ts';
 import { createBlobMemory } from './core/blob-memory.ts';
-import { createCatalogue, type Catalogue } from './core/catalogue.ts';
+import { createCatalogue, digestOn, holdersOfDigest, type Catalogue } from './core/catalogue.ts';
 import type { Emit, Event } from './core/events.ts';
 import { createFleet, type BackendView, type Fleet } from './core/fleet.ts';
 import { createPolicy } from './core/policies/choice.ts';
@@ -17,7 +17,7 @@ import { createRetry } from './core/retry.ts';
 import type { Aged } from './core/routing/decisions.ts';
 import { createRoster, type Roster } from './core/roster.ts';
 import { createScheduler, type Scheduler } from './core/scheduler.ts';
-import type { BackendId } from './core/types.ts';
+import type { BackendId, ModelName } from './core/types.ts';
 import { dialects } from './dialects/index.ts';
 import { adminRoutes, type AdminDependencies, type ReloadResult } from './http/admin.ts';
 import { createDoor } from './http/door.ts';
@@ -26,6 +26,7 @@ import { createLists } from './http/lists.ts';
 import { probeRoutes } from './http/probes.ts';
 import type { Listener } from './http/listener.ts';
 import { createPressure, type Pressure } from './http/pressure.ts';
+import { createResumer } from './http/resume.ts';
 import { createAdminListener, createPublicListener, type Serve, type ServeUnknown } from './http/server.ts';
 import { createStop } from './http/stop.ts';
 import { createSurface, type Surface } from './http/surface.ts';
@@ -333,6 +334,10 @@ function createHandling(rooms: Rooms): (config: Config) => Handling {
     refresh: backends.refresh.bind(backends),
     view: () => fleet.view().filter(({ id }) => backends.has(id)),
   };
+  const whereabouts = {
+    digestOn: (id: BackendId, model: ModelName) => digestOn(fleet.view(), id, model),
+    holdersOfDigest: (model: ModelName, digest: string) => holdersOfDigest(fleet.view(), model, digest),
+  };
   let last: { readonly config: Config; readonly handling: Handling } | null = null;
   return (config) => {
     if (last?.config === config) return last.handling;
@@ -345,18 +350,23 @@ function createHandling(rooms: Rooms): (config: Config) => Handling {
       surface: surfaceOptions,
       timeouts: times(null, false),
     });
-    const travel = {
+    const shared = {
       client,
       clock,
       emit,
-      hash,
-      limits,
-      pressure,
       quarantine,
       scheduler,
       verdict: (id: BackendId, ok: boolean) => backends.verdict(id, ok),
       retry: createRetry({ rng }, retry),
       timeouts: times,
+    };
+    const resumer = createResumer({ ...shared, ...whereabouts }, config.resume);
+    const travel = {
+      ...shared,
+      resumer,
+      hash,
+      limits,
+      pressure,
       wallNow: system.wallNow,
       streams: config.streams,
       unload: surface.unload,

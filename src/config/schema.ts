@@ -14,6 +14,7 @@ import { OverloadOptions } from '../http/pressure.ts';
 import { ShutdownOptions } from '../http/stop.ts';
 import { SlowClientOptions } from '../http/exchange.ts';
 import { SurfaceOptions } from '../http/proxy.ts';
+import { ResumeOptions } from '../http/resume.ts';
 import { StreamOptions } from '../http/streams.ts';
 import { TimeoutOptions } from '../http/timeouts.ts';
 import { LogOptions } from '../observe/log.ts';
@@ -50,6 +51,7 @@ export const ConfigSchema = Type.Object(
     placement: PlacementOptions,
     surface: SurfaceOptions,
     retry: RetryOptions,
+    resume: ResumeOptions,
     quarantine: QuarantineOptions,
     health: HealthOptions,
     probes: ProberOptions,

@@ -114,6 +114,21 @@ export function mergeInstalled(backends: readonly BackendView[]): readonly Catal
   return models.sort((a, b) => modifiedSeconds(b.entry) - modifiedSeconds(a.entry) || (a.name < b.name ? -1 : 1));
 }
 
+/** Pure: the digest a model has on one backend; null when it is not known to be there. */
+export function digestOn(backends: readonly BackendView[], id: BackendId, model: ModelName): string | null {
+  const installed = backends.find((backend) => backend.id === id)?.installed;
+  return installed?.find(({ name }) => name === model)?.digest ?? null;
+}
+
+/** Pure: the backends where a model has just this digest. */
+export function holdersOfDigest(
+  backends: readonly BackendView[],
+  model: ModelName,
+  digest: string,
+): readonly BackendId[] {
+  return backends.filter(({ id }) => digestOn(backends, id, model) === digest).map(({ id }) => id);
+}
+
 /** Pure: what is in memory anywhere, one entry a model. */
 export function mergeResident(backends: readonly BackendView[]): readonly CatalogueResident[] {
   const found = new Map<ModelName, { entry: ResidentModel; backends: BackendId[] }>();

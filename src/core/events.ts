@@ -10,6 +10,18 @@ export type Event =
       readonly failure: string;
       readonly retried: boolean;
     }
+  /** A stream was lost in the middle while `resume.enabled`: whether another backend went on with it. */
+  | {
+      readonly kind: 'stream-lost';
+      readonly requestId: string;
+      readonly model: ModelName | null;
+      readonly from: BackendId;
+      /** Null when no other backend was asked. */
+      readonly to: BackendId | null;
+      readonly outcome: ResumeOutcome;
+      /** What was in the way; '' when nothing was. */
+      readonly reason: string;
+    }
   | { readonly kind: 'queued'; readonly model: ModelName | null; readonly depth: number }
   | {
       readonly kind: 'dequeued';
@@ -64,6 +76,10 @@ export type Event =
  */
 export const backendStates = ['unknown', 'up', 'down', 'ejected', 'probation', 'draining'] as const;
 export type BackendState = (typeof backendStates)[number];
+/** `ineligible`: not of a kind that can be gone on with. `failed`: of such a kind, but it was not, or not to its end. */
+export const resumeOutcomes = ['resumed', 'ineligible', 'failed'] as const;
+export type ResumeOutcome = (typeof resumeOutcomes)[number];
+
 export type BreakerState = 'closed' | 'open' | 'half-open';
 
 /** Exactly one per request, on the close of its response. The fields are the log line's. */
@@ -83,6 +99,8 @@ export interface RequestFinished {
   readonly reason: RouteReason | null;
   readonly attempts: number;
   readonly failovers: number;
+  /** How often another backend went on with the stream; absent when none did. */
+  readonly resumed?: number;
   readonly status: number;
   /** `ok`, `client-gone`, or a failure code. */
   readonly outcome: string;

@@ -20,6 +20,7 @@ export class Account {
   warm: boolean | null = null;
   attempts = 0;
   failovers = 0;
+  resumed = 0;
   status = 0;
   outcome = 'ok';
   queueMs: Millis = 0;
@@ -80,6 +81,7 @@ export class Account {
       reason: this.reason,
       attempts: this.attempts,
       failovers: this.failovers,
+      ...(this.resumed === 0 ? {} : { resumed: this.resumed }),
       status: end.gone === null || this.status !== 0 ? this.status : 499,
       outcome: this.outcome,
       gonePhase: end.gone,

@@ -15,6 +15,7 @@ import { answerError, cutWithError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { ownHeaders, requestHeaders, retryAfterMs } from './headers.ts';
 import { Relay, type AttemptResult, type HeldAnswer } from './relay.ts';
+import type { Resumer } from './resume.ts';
 import type { Pulse } from './streams.ts';
 import type { TimeoutsFor } from './timeouts.ts';
 
@@ -43,6 +44,8 @@ export interface AttemptDependencies {
   readonly clock: Clock;
   readonly emit: Emit;
   readonly timeouts: TimeoutsFor;
+  /** Goes on with lost streams; null when that is turned off. */
+  readonly resumer: Resumer | null;
   /** Epoch milliseconds, to read dates in `Retry-After`. */
   readonly wallNow: () => number;
 }
@@ -72,6 +75,11 @@ export async function attempt(
       lease.release(outcome);
       return null;
     }
+    case 'lost':
+      judge(result.loss.error.code, true, lease, { traveller, dependencies });
+      lease.release(result.outcome);
+      await dependencies.resumer!.resume(traveller, result.loss);
+      return null;
     case 'stopped':
       lease.release({ kind: 'neutral', reason: 'shutting-down' });
       throw new GatewayError('shutting-down', 'the gateway is stopping');
@@ -84,7 +92,7 @@ export async function attempt(
 
 function ask(traveller: Traveller, lease: Lease, dependencies: AttemptDependencies): Promise<AttemptResult> {
   const { account, asksForUsage, body, dialect, exchange, job, pulse, reading, route } = traveller;
-  const { client, clock, emit, timeouts, verdict } = dependencies;
+  const { client, clock, emit, resumer, timeouts, verdict } = dependencies;
   account.attempts += 1;
   account.backend = lease.backend;
   account.reason = lease.reason;
@@ -111,6 +119,7 @@ function ask(traveller: Traveller, lease: Lease, dependencies: AttemptDependenci
     firstByte,
     stripper,
     pulse,
+    resumes: resumer === null ? null : { notes: resumer.notes(traveller, lease.backend) },
   });
   const headers = requestHeaders(exchange.headers, account.requestId);
   const call = client(lease.backend).send(

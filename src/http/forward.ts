@@ -68,6 +68,7 @@ async function forward(visit: Visit, path: string, grounds: Grounds, timeouts: C
     firstByte: () => {},
     stripper: null,
     pulse: null,
+    resumes: null,
   });
   const headers = requestHeaders(exchange.headers, account.requestId);
   const { method } = route;
@@ -78,7 +79,7 @@ async function forward(visit: Visit, path: string, grounds: Grounds, timeouts: C
   const result = await relay.result;
   if (result.kind === 'failed') throw unanswered(backend, result.failure);
   if (result.kind === 'stopped') throw new GatewayError('shutting-down', 'the gateway is stopping');
-  if (result.kind === 'over') return;
+  if (result.kind !== 'answered-error') return;
   const { answer } = result;
   relayWhole(visit, { kind: 'answer', ...answer }, ownHeaders(account, lease));
   exchange.end();

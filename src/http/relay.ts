@@ -15,6 +15,7 @@ import type { Account } from './account.ts';
 import { cutWithError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { ownHeaders, responseHeaders } from './headers.ts';
+import type { Loss, Notes } from './resume.ts';
 import type { Pulse } from './streams.ts';
 
 /** An error answer of a backend, held back until it is known whether another backend is tried. */
@@ -29,6 +30,8 @@ export interface HeldAnswer {
 export type AttemptResult =
   /** The client has all it will get; the outcome says how it went. */
   | { readonly kind: 'over'; readonly outcome: Outcome }
+  /** The backend was lost after the commit, and the client has not been told: another may go on with the stream. */
+  | { readonly kind: 'lost'; readonly loss: Loss; readonly outcome: Outcome }
   | { readonly kind: 'answered-error'; readonly answer: HeldAnswer }
   | { readonly kind: 'failed'; readonly failure: BackendFailure }
   /** The gateway stopped before anything had been sent. */
@@ -45,6 +48,8 @@ export interface RelayContext {
   readonly clock: Clock;
   /** Takes out of the answer what only the gateway asked for; the meter sees it before. */
   readonly stripper: UsageStripper | null;
+  /** Null when a lost stream is not gone on with; `notes` are null when this one can't be. */
+  readonly resumes: { readonly notes: Notes | null } | null;
   /** Ends with the first byte of a good answer. */
   readonly pulse: Pulse | null;
   /** Reports the first byte of a good answer: the breaker's verdict and the time to first token. */
@@ -52,6 +57,9 @@ export interface RelayContext {
 }
 
 const heldLimitBytes = 64 * 1024;
+
+/** Losses after which another backend may go on. */
+const resumable: ReadonlySet<FailureCode> = new Set(['backend-lost', 'backend-truncated', 'backend-idle-timeout']);
 
 export class Relay implements Receiver {
   readonly result: Promise<AttemptResult>;
@@ -62,6 +70,8 @@ export class Relay implements Receiver {
   #call: Call | null = null;
   #meter: Meter | null = null;
   #stripper: UsageStripper | null = null;
+  #notes: Notes | null = null;
+  #hasRoom = true;
   #inBand = false;
   #committed = false;
   #held: { status: number; headers: string[]; length: number | null; chunks: Buffer[]; size: number } | null = null;
@@ -107,7 +117,8 @@ export class Relay implements Receiver {
       firstByte(clock.now() - this.#startedAt);
     }
     this.#meter?.push(chunk);
-    exchange.write(this.#stripper === null ? chunk : this.#stripper.push(chunk));
+    const passed = this.#stripper === null ? chunk : this.#stripper.push(chunk);
+    exchange.write(this.#notes === null ? passed : this.#notes.transcript.push(passed));
   }
 
   end(): void {
@@ -125,6 +136,7 @@ export class Relay implements Receiver {
       this.#lose('backend-truncated', this.#backend('ended its answer before it was complete'));
       return;
     }
+    this.#writeLastLine();
     if (report.ending === 'error') {
       this.#context.account.outcome = 'backend-error';
       this.#context.exchange.end();
@@ -152,7 +164,7 @@ export class Relay implements Receiver {
   };
 
   #commit(status: number, fields: string[], headers: Readonly<Record<string, string | string[] | undefined>>): void {
-    const { account, dialect, exchange, lease, pulse, reading, route, stripper } = this.#context;
+    const { account, dialect, exchange, lease, pulse, reading, resumes, route, stripper } = this.#context;
     this.#committed = true;
     pulse?.stop();
     const contentType = String(headers['content-type'] ?? '');
@@ -160,10 +172,12 @@ export class Relay implements Receiver {
     this.#meter = dialect.meter(route, reading, contentType);
     // A stream asked for is one, whatever the backend calls it; only a whole answer has no events to take usage out of.
     if (!contentType.startsWith('application/json')) this.#stripper = stripper;
+    if (this.#inBand) this.#notes = resumes?.notes ?? null;
     account.status = status;
     fields.push(...ownHeaders(account, lease));
     if (this.#inBand) fields.push('X-Accel-Buffering', 'no');
     exchange.onRoom = (room) => {
+      this.#hasRoom = room;
       if (room) this.#call?.resume();
       else this.#call?.pause();
     };
@@ -172,7 +186,14 @@ export class Relay implements Receiver {
 
   /** An event that was not complete when the stream ended. */
   #writeHeldBack(): void {
-    if (this.#stripper !== null) this.#context.exchange.write(this.#stripper.flush());
+    if (this.#stripper === null) return;
+    const rest = this.#stripper.flush();
+    this.#context.exchange.write(this.#notes === null ? rest : this.#notes.transcript.push(rest));
+  }
+
+  /** A line that was not complete when the stream ended, and that nobody is going to complete. */
+  #writeLastLine(): void {
+    if (this.#notes !== null) this.#context.exchange.write(this.#notes.transcript.flush());
   }
 
   #report(): MeterReport {
@@ -188,11 +209,20 @@ export class Relay implements Receiver {
 
   /** The backend was lost after the commit: tell it in-band, cut, count it. */
   #lose(code: FailureCode, what: string, outcome?: Outcome): void {
-    const { account, dialect, exchange } = this.#context;
+    const { account, dialect, exchange, lease, resumes } = this.#context;
     const separator = this.#inBand ? (this.#meter?.separator() ?? '') : null;
     const after = this.#meter?.finish();
-    cutWithError(exchange, dialect, new GatewayError(code, what), { account, separator, after });
-    this.#over(outcome ?? { kind: 'failed', failure: code, against: 'backend', committed: true });
+    const error = new GatewayError(code, what);
+    const lost: Outcome = { kind: 'failed', failure: code, against: 'backend', committed: true };
+    if (resumes !== null && resumable.has(code)) {
+      const hasRoom = () => this.#hasRoom;
+      const loss = { backend: lease.backend, error, notes: this.#notes, hasRoom, separator, after };
+      this.#finish({ kind: 'lost', loss, outcome: lost });
+      return;
+    }
+    this.#writeLastLine();
+    cutWithError(exchange, dialect, error, { account, separator, after });
+    this.#over(outcome ?? lost);
   }
 
   #backend(what: string): string {
@@ -218,7 +248,8 @@ export class Relay implements Receiver {
     this.#settled = true;
     const { exchange } = this.#context;
     exchange.left.removeEventListener('abort', this.#onLeft);
-    exchange.onRoom = null;
+    // Until another backend goes on, somebody has to know whether the client keeps up.
+    if (result.kind !== 'lost') exchange.onRoom = null;
     exchange.onStop = null;
     this.#settle(result);
   }

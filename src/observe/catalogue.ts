@@ -2,6 +2,7 @@
  * Every metric the gateway has, as data: the registry is built from this table and docs/metrics.md is generated from it, so
  * neither can know a metric the other does not. Base units (seconds, bytes) throughout; no averages, they cannot be added up.
  */
+import { resumeOutcomes } from '../core/events.ts';
 
 export type MetricType = 'counter' | 'gauge' | 'histogram';
 
@@ -209,6 +210,13 @@ export const told = {
     type: 'counter',
     help: 'Times a model was found to have different contents on different backends.',
     labels: ['model'],
+  },
+  resumes: {
+    name: 'llamero_resumes_total',
+    type: 'counter',
+    help: 'Streams lost in the middle while `resume.enabled`, by whether another backend went on with them.',
+    labels: ['outcome'],
+    zero: resumeOutcomes.map((outcome) => ({ outcome })),
   },
   quarantined: {
     name: 'llamero_quarantined_total',

@@ -44,6 +44,15 @@ const writers: { readonly [Kind in Event['kind']]: Writer<OfKind<Event, Kind>> |
     };
     return line('debug', 'attempt failed', fields);
   },
+  'stream-lost': ({ requestId, model, from, to, outcome, reason }, context) =>
+    line(outcome === 'resumed' ? 'info' : 'debug', `lost stream ${outcome}`, {
+      request_id: plain(requestId),
+      ...(model === null ? {} : { model: plain(model) }),
+      backend: from,
+      ...badge(from, context),
+      to: to ?? undefined,
+      reason: reason === '' ? undefined : plain(reason),
+    }),
   'backend-state': (event, context) =>
     line(calmStates.has(event.to) ? 'info' : 'warn', `backend ${event.to}`, transition(event, context)),
   'breaker-state': (event, context) =>
@@ -109,6 +118,7 @@ function requestLine(event: RequestFinished, context: LineContext): LogLine {
     warm: event.warm ?? undefined,
     attempts: event.attempts,
     failovers: event.failovers,
+    resumed: event.resumed,
     stream: event.stream,
     status: event.status,
     outcome: event.outcome,

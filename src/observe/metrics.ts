@@ -150,6 +150,9 @@ function count(series: Series, modelLabel: ModelLabel, event: Exclude<Event, { k
       series.add(event.kind === 'model-loaded' ? 'modelLoads' : 'modelUnloads', labels, 1);
       return;
     }
+    case 'stream-lost':
+      series.add('resumes', { outcome: event.outcome }, 1);
+      return;
     case 'quarantined':
       series.add('quarantined', { model: modelLabel(event.model) }, 1);
       return;
