@@ -4,10 +4,10 @@
  */
 import { Client, Pool, type Dispatcher } from 'undici';
 import { readFileSync } from 'node:fs';
-import type { Readable } from 'node:stream';
 import type { BackendAuth, BackendSpec, BackendTls } from '../core/backend.ts';
 import type { Clock, Millis, Timer } from '../core/types.ts';
 import { failure, failureOf, type BackendFailure } from './failure.ts';
+import { startUpload, type UploadAsk, type UploadCall } from './upload.ts';
 
 /** Milliseconds; 0 or less means no limit. */
 export interface CallTimeouts {
@@ -23,7 +23,7 @@ export interface Ask {
   readonly path: string;
   /** Flat name, value list; already filtered by an allow-list. `Host` and credentials are added here. */
   readonly headers: readonly string[];
-  readonly body: Buffer | Readable | null;
+  readonly body: Buffer | null;
   /**
    * Whether it may be sent twice. Then a kept-alive connection that turns out to have been closed is replaced by a fresh one, once;
    * the backend had been asked nothing it could have begun. What may not has a connection of its own.
@@ -50,6 +50,8 @@ export interface Call {
 
 export interface BackendClient {
   send(ask: Ask, receiver: Receiver): Call;
+  /** Sends a body of any size as it comes. */
+  upload(ask: UploadAsk, receiver: Receiver): UploadCall;
   /** Reads a whole small answer (at most 16 MiB). Rejects with the BackendFailure in `cause`. */
   fetch(ask: Ask): Promise<{ readonly status: number; readonly body: Buffer }>;
   /** Takes no new call; resolves when the running ones have ended. */
@@ -67,6 +69,7 @@ const fetchLimitBytes = 16 * 1024 * 1024;
 export function createClient(spec: Pick<BackendSpec, 'url' | 'tls' | 'auth'>, clock: Clock): BackendClient {
   const url = new URL(spec.url);
   const prefix = url.pathname.replace(/\/+$/, '');
+  const tls = tlsOptions(spec.tls);
   const options = {
     pipelining: 1,
     headersTimeout: 0,
@@ -74,7 +77,7 @@ export function createClient(spec: Pick<BackendSpec, 'url' | 'tls' | 'auth'>, cl
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: keepAliveMs,
     allowH2: false,
-    connect: { timeout: 60_000, ...tlsOptions(spec.tls) },
+    connect: { timeout: 60_000, ...tls },
   };
   const pool = new Pool(url.origin, { ...options, connections: null });
   // Without a listener, a pool-level connection error would be an unhandled 'error' event; every call reports its own.
@@ -89,16 +92,16 @@ export function createClient(spec: Pick<BackendSpec, 'url' | 'tls' | 'auth'>, cl
       dispatch(once, request, call);
       void once.close();
     };
-    const isRepeatable = ask.repeatable && !isStream(ask.body);
-    const call = new UpstreamCall(ask.timeouts, receiver, clock, isRepeatable ? afresh : null);
+    const call = new UpstreamCall(ask.timeouts, receiver, clock, ask.repeatable ? afresh : null);
     // What can't be sent again does not risk a kept-alive connection that has just been closed.
-    if (isRepeatable) dispatch(pool, request, call);
+    if (ask.repeatable) dispatch(pool, request, call);
     else afresh();
     return call;
   }
 
   return {
     send,
+    upload: (ask, receiver) => startUpload({ url, prefix, headers: own, tls }, ask, receiver, clock),
     fetch: (ask) => fetchWhole(send, ask),
     // Closing after the pool was destroyed is no error here: what should end has ended.
     close: () => pool.close().catch(() => {}),
@@ -113,10 +116,6 @@ function dispatch(to: Dispatcher, request: Dispatcher.DispatchOptions, call: Ups
     // undici throws synchronously only for a request it would not send (bad header, closed pool).
     queueMicrotask(() => call.fail(failureOf(error, false, false)));
   }
-}
-
-function isStream(body: Ask['body']): boolean {
-  return body !== null && !Buffer.isBuffer(body);
 }
 
 function credential(auth: BackendAuth | undefined): string[] {

@@ -1,5 +1,5 @@
 /** Asks a backend for a small answer and waits for the whole of it. */
-import type { Ask, BackendClient } from '../backends/client.ts';
+import type { Ask, BackendClient, Receiver } from '../backends/client.ts';
 import type { BackendFailure } from '../backends/failure.ts';
 import { responseHeaders } from './headers.ts';
 
@@ -19,44 +19,48 @@ const LIMIT_BYTES = 64 * 1024 * 1024;
 
 /** Never rejects. A signal that aborts gives the call up. */
 export function askWhole(client: BackendClient, ask: Ask, signal: AbortSignal | null): Promise<Answered> {
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let head: { status: number; headers: string[]; length: number | null } | null = null;
-    let size = 0;
-    const finish = (answered: Answered): void => {
-      signal?.removeEventListener('abort', giveUp);
-      resolve(answered);
-    };
-    const call = client.send(ask, {
-      head(status, headers) {
-        const length = headers['content-length'];
-        head = {
-          status,
-          headers: responseHeaders(headers),
-          length: typeof length === 'string' ? Number(length) : null,
-        };
-      },
-      data(chunk) {
-        size += chunk.length;
-        if (size <= LIMIT_BYTES) {
-          chunks.push(chunk);
-          return;
-        }
-        call.abort();
-        finish({ kind: 'failed', failure: failure('backend-protocol', 'sent an answer that is too long') });
-      },
-      end() {
-        finish({ kind: 'answer', ...head!, body: Buffer.concat(chunks, size) });
-      },
-      failed: (what) => finish({ kind: 'failed', failure: what }),
-    });
-    function giveUp(): void {
+  return answerOf((receiver) => client.send(ask, receiver), signal).answered;
+}
+
+/** Starts a call and gathers its answer, which is never a rejection. A signal that aborts gives the call up. */
+export function answerOf<C extends { abort(): void }>(
+  start: (receiver: Receiver) => C,
+  signal: AbortSignal | null,
+): { readonly call: C; readonly answered: Promise<Answered>; readonly giveUp: () => void } {
+  const { promise, resolve } = Promise.withResolvers<Answered>();
+  const chunks: Buffer[] = [];
+  let head: Pick<WholeAnswer, 'status' | 'headers' | 'length'> | null = null;
+  let size = 0;
+  const finish = (answered: Answered): void => {
+    signal?.removeEventListener('abort', giveUp);
+    resolve(answered);
+  };
+  const call = start({
+    head(status, headers) {
+      const length = headers['content-length'];
+      head = { status, headers: responseHeaders(headers), length: typeof length === 'string' ? Number(length) : null };
+    },
+    data(chunk) {
+      size += chunk.length;
+      if (size <= LIMIT_BYTES) {
+        chunks.push(chunk);
+        return;
+      }
       call.abort();
-      finish({ kind: 'failed', failure: failure('backend-lost', 'was not waited for') });
-    }
-    if (signal?.aborted === true) giveUp();
-    else signal?.addEventListener('abort', giveUp, { once: true });
+      finish({ kind: 'failed', failure: failure('backend-protocol', 'sent an answer that is too long') });
+    },
+    end() {
+      finish({ kind: 'answer', ...head!, body: Buffer.concat(chunks, size) });
+    },
+    failed: (what) => finish({ kind: 'failed', failure: what }),
   });
+  function giveUp(): void {
+    call.abort();
+    finish({ kind: 'failed', failure: failure('backend-lost', 'was not waited for') });
+  }
+  if (signal?.aborted === true) giveUp();
+  else signal?.addEventListener('abort', giveUp, { once: true });
+  return { call, answered: promise, giveUp };
 }
 
 function failure(code: BackendFailure['code'], message: string): BackendFailure {

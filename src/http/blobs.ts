@@ -3,11 +3,12 @@
  * placed; what a backend has confirmed is remembered, and nothing else.
  */
 import type { Ask } from '../backends/client.ts';
+import type { UploadAsk } from '../backends/upload.ts';
 import type { BlobMemory } from '../core/blob-memory.ts';
 import { GatewayError } from '../core/errors.ts';
 import { isReachable, placeUpload, type PlacementOptions, type Where } from '../core/placement.ts';
-import type { BackendId } from '../core/types.ts';
-import { askWhole, errorTextOf, isGood, type Answered, type WholeAnswer } from './ask.ts';
+import type { BackendId, Millis } from '../core/types.ts';
+import { answerOf, askWhole, errorTextOf, isGood, type Answered, type WholeAnswer } from './ask.ts';
 import { hasUnreadBody, ownHeaders, requestHeaders } from './headers.ts';
 import { endWithoutBody } from './linger.ts';
 import { startUpload, type Upload, type UploadEnd } from './upload.ts';
@@ -157,27 +158,29 @@ class BlobDesk implements Blobs {
   async #send(visit: Visit, digest: string, to: readonly BackendId[]): Promise<readonly Answered[]> {
     const { account, exchange } = visit;
     const { clock, client, limits, timeouts } = this.#grounds;
+    const { silence } = this.#options;
     const patience = new AbortController();
     let isStopping = false;
-    const upload = startUpload(exchange.request, clock, {
-      count: to.length,
-      limits,
-      silence: this.#options.silence,
-      onStall: () => {},
-    });
     exchange.onStop = () => {
       isStopping = true;
       patience.abort();
     };
     const signal = AbortSignal.any([exchange.left, patience.signal]);
-    const answers = to.map(async (id, index) => {
-      const ask = uploadAsk(visit, digest, upload.bodies[index]!, timeouts.connect);
-      const answered = await askWhole(client(id), ask, signal);
+    const ask = uploadAsk(visit, digest, timeouts.connect);
+    const sendings = to.map((id) => answerOf((receiver) => client(id).upload(ask, receiver), signal));
+    const calls = sendings.map(({ call, giveUp }) => ({
+      write: call.write.bind(call),
+      end: call.end.bind(call),
+      abort: giveUp,
+    }));
+    const upload = startUpload(exchange.request, calls, clock, { limits, silence });
+    const answers = sendings.map(async (sending, index) => {
+      const answered = await sending.answered;
       upload.leave(index);
       return answered;
     });
     const end = await upload.end;
-    const timer = clock.after(this.#options.silence, () => patience.abort());
+    const timer = clock.after(silence, () => patience.abort());
     const answered = await Promise.all(answers);
     timer.cancel();
     exchange.onStop = null;
@@ -233,14 +236,11 @@ class BlobDesk implements Blobs {
   }
 }
 
-function uploadAsk(visit: Visit, digest: string, body: Upload['bodies'][number], connect: number): Ask {
-  const { account, exchange } = visit;
+function uploadAsk({ account, exchange }: Visit, digest: string, connect: Millis): UploadAsk {
   const length = exchange.headers['content-length'];
   const headers = requestHeaders(exchange.headers, account.requestId);
   if (typeof length === 'string') headers.push('Content-Length', length);
-  // Uploads take as long as they take; `silence` is what ends one that stands still.
-  const timeouts = { connect, firstByte: 0, idle: 0, total: 0 };
-  return { method: 'POST', path: `/api/blobs/${digest}`, headers, body, repeatable: false, timeouts };
+  return { path: `/api/blobs/${digest}`, headers, connect };
 }
 
 /** Throws when the body did not arrive whole and no backend has said anything about what did. */

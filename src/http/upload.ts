@@ -3,7 +3,7 @@
  * the slowest backend takes it. A backend that takes nothing for too long is given up, and the others go on.
  */
 import type { IncomingMessage } from 'node:http';
-import { Readable } from 'node:stream';
+import type { UploadCall } from '../backends/upload.ts';
 import type { Clock, Millis, Timer } from '../core/types.ts';
 import type { BodyLimits } from './body.ts';
 
@@ -16,41 +16,42 @@ export type UploadEnd =
   | 'receive-timeout';
 
 export interface Upload {
-  /** One body for each backend, in the order given. */
-  readonly bodies: readonly Readable[];
   readonly end: Promise<UploadEnd>;
   readonly bytes: number;
-  /** The backend has answered or failed; its body needs no more. */
+  /** The backend has answered or failed, and needs no more. */
   leave(index: number): void;
 }
 
 export interface UploadOptions {
-  readonly count: number;
   /** The client's pace; `size` is no limit here, since nothing is held. */
   readonly limits: BodyLimits;
   /** How long a backend may take nothing. */
   readonly silence: Millis;
-  /** Called for a backend that took nothing for that long; its body is gone then. */
-  readonly onStall: (index: number) => void;
 }
 
-/** Per backend; the rest of what is under way is in the sockets. */
-const BUFFER_BYTES = 256 * 1024;
+/** What may be on its way to one backend. */
+const WINDOW_BYTES = 512 * 1024;
 const LOOK_EVERY_MS = 1000;
 
-export function startUpload(request: IncomingMessage, clock: Clock, options: UploadOptions): Upload {
-  return new Tee(request, clock, options);
+export function startUpload(
+  request: IncomingMessage,
+  to: readonly UploadCall[],
+  clock: Clock,
+  options: UploadOptions,
+): Upload {
+  return new Tee(request, to, clock, options);
 }
 
 interface Outlet {
-  readonly body: Readable;
+  readonly call: UploadCall;
   isOpen: boolean;
-  /** Since when it has had no room; null while it has. */
-  fullSince: Millis | null;
+  /** Bytes that have not left the process yet. */
+  pending: number;
+  /** Since when nothing has left although something could; null while nothing is pending. */
+  waitingSince: Millis | null;
 }
 
 class Tee implements Upload {
-  readonly bodies: readonly Readable[];
   readonly end: Promise<UploadEnd>;
   bytes = 0;
   readonly #request: IncomingMessage;
@@ -64,7 +65,7 @@ class Tee implements Upload {
   #waitingSince: Millis | null;
   #waitedMs: Millis = 0;
 
-  constructor(request: IncomingMessage, clock: Clock, options: UploadOptions) {
+  constructor(request: IncomingMessage, to: readonly UploadCall[], clock: Clock, options: UploadOptions) {
     const { promise, resolve } = Promise.withResolvers<UploadEnd>();
     this.end = promise;
     this.#resolve = resolve;
@@ -72,8 +73,7 @@ class Tee implements Upload {
     this.#clock = clock;
     this.#options = options;
     this.#waitingSince = clock.now();
-    this.#outlets = Array.from({ length: options.count }, (_, index) => this.#outlet(index));
-    this.bodies = this.#outlets.map(({ body }) => body);
+    this.#outlets = to.map((call) => ({ call, isOpen: true, pending: 0, waitingSince: null }));
     request.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onClose);
     this.#look();
   }
@@ -82,38 +82,34 @@ class Tee implements Upload {
     const outlet = this.#outlets[index];
     if (outlet?.isOpen !== true) return;
     outlet.isOpen = false;
-    outlet.body.destroy();
+    outlet.call.abort();
     if (this.#outlets.some(({ isOpen }) => isOpen)) this.#flow();
     else this.#finish('unwanted');
   }
 
-  #outlet(index: number): Outlet {
-    const body = new Readable({
-      highWaterMark: BUFFER_BYTES,
-      read: () => {
-        outlet.fullSince = null;
-        this.#flow();
-      },
-    });
-    // Whoever reads it learns of an error; nobody may be reading.
-    body.on('error', () => {});
-    body.on('close', () => this.leave(index));
-    const outlet: Outlet = { body, isOpen: true, fullSince: null };
-    return outlet;
-  }
-
   readonly #onData = (chunk: Buffer): void => {
+    const now = this.#clock.now();
     this.bytes += chunk.length;
-    if (this.#waitingSince !== null) this.#waitedMs += this.#clock.now() - this.#waitingSince;
-    this.#waitingSince = this.#clock.now();
-    for (const outlet of this.#outlets) {
-      if (outlet.isOpen && !outlet.body.push(chunk)) outlet.fullSince ??= this.#clock.now();
+    if (this.#waitingSince !== null) this.#waitedMs += now - this.#waitingSince;
+    this.#waitingSince = now;
+    const open = this.#outlets.filter(({ isOpen }) => isOpen);
+    let users = open.length;
+    for (const outlet of open) {
+      outlet.pending += chunk.length;
+      outlet.waitingSince ??= now;
+      outlet.call.write(chunk, () => {
+        outlet.pending -= chunk.length;
+        outlet.waitingSince = outlet.pending > 0 ? this.#clock.now() : null;
+        users -= 1;
+        if (users === 0) giveBack(chunk);
+        this.#flow();
+      });
     }
     this.#flow();
   };
 
   readonly #onEnd = (): void => {
-    for (const { body, isOpen } of this.#outlets) if (isOpen) body.push(null);
+    for (const { call, isOpen } of this.#outlets) if (isOpen) call.end();
     this.#finish('sent');
   };
 
@@ -122,7 +118,7 @@ class Tee implements Upload {
   /** Reads on when every backend has room, and not before. */
   #flow(): void {
     if (this.#isOver) return;
-    const isFull = this.#outlets.some(({ isOpen, fullSince }) => isOpen && fullSince !== null);
+    const isFull = this.#outlets.some(({ isOpen, pending }) => isOpen && pending >= WINDOW_BYTES);
     if (isFull === this.#request.isPaused()) return;
     if (isFull) {
       this.#waitingSince = null;
@@ -136,24 +132,22 @@ class Tee implements Upload {
   #look(): void {
     this.#timer = this.#clock.after(LOOK_EVERY_MS, () => this.#look());
     const now = this.#clock.now();
-    const { limits, onStall, silence } = this.#options;
+    const { limits, silence } = this.#options;
     const waited = this.#waitedMs + (this.#waitingSince === null ? 0 : now - this.#waitingSince);
     if (limits.timeout > 0 && waited > limits.timeout + (this.bytes / limits.minimumRate) * 1000) {
       this.#give('receive-timeout');
       return;
     }
-    for (const [index, { isOpen, fullSince }] of this.#outlets.entries()) {
-      if (!isOpen || fullSince === null || now - fullSince < silence) continue;
-      onStall(index);
-      this.leave(index);
+    for (const [index, { isOpen, waitingSince }] of this.#outlets.entries()) {
+      if (isOpen && waitingSince !== null && now - waitingSince >= silence) this.leave(index);
     }
   }
 
-  /** The body will not be whole: a backend must not take what it has for all of it. */
+  /** The body will not be whole: no backend must take what it has for all of it. */
   #give(end: UploadEnd): void {
     if (this.#isOver) return;
     this.#finish(end);
-    for (const { body, isOpen } of this.#outlets) if (isOpen) body.destroy(new Error(`the upload ended: ${end}`));
+    for (const { call, isOpen } of this.#outlets) if (isOpen) call.abort();
   }
 
   #finish(end: UploadEnd): void {
@@ -165,4 +159,12 @@ class Tee implements Upload {
     request.on('error', () => {});
     this.#resolve(end);
   }
+}
+
+/**
+ * The memory of a chunk that has left by every door. V8 would see to it, but lets some 64 MiB of such buffers gather first. Only
+ * where the chunk is all of its memory, as what comes from a socket is.
+ */
+function giveBack({ buffer, byteOffset, length }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && byteOffset === 0 && buffer.byteLength === length) buffer.transfer(0);
 }
