@@ -7,6 +7,7 @@ import type { Emit } from '../core/events.ts';
 import { canonicalModelName } from '../core/model-name.ts';
 import type { Clock } from '../core/types.ts';
 import type { Dialect, Route } from '../dialects/dialect.ts';
+import { unknownModelError } from '../dialects/error-bodies.ts';
 import { openAccount } from './account.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -51,8 +52,8 @@ export function createLists({ catalogue, clock, emit, fallbackVersion }: ListsDe
   );
   const greeting = Buffer.from('Ollama is running');
 
-  function page(endpoint: string, parameter: string | null): Page {
-    switch (endpoint) {
+  function page(route: Route, parameter: string | null): Page {
+    switch (route.endpoint) {
       case 'root':
         return { status: 200, contentType: 'text/plain; charset=utf-8', body: greeting };
       case 'version':
@@ -64,19 +65,18 @@ export function createLists({ catalogue, clock, emit, fallbackVersion }: ListsDe
       case 'models':
         return { status: 200, contentType: json, body: models() };
       case 'model':
-        return oneModel(parameter ?? '');
+        return oneModel(route, parameter ?? '');
       default:
-        throw new Error(`no list for endpoint ${endpoint}`);
+        throw new Error(`no list for endpoint ${route.endpoint}`);
     }
   }
 
-  function oneModel(text: string): Page {
+  function oneModel(route: Route, text: string): Page {
     const name = canonicalModelName(text);
-    const found = name === null ? undefined : catalogue.find(name);
-    if (name === null || found === null || found === undefined) {
-      const message = `model '${name ?? text}' not found`;
-      const body = { error: { message, type: 'not_found_error', param: null, code: null } };
-      return { status: 404, contentType: json, body: Buffer.from(`${JSON.stringify(body)}\n`) };
+    const found = name === null ? null : catalogue.find(name);
+    if (found === null) {
+      const { status, headers, body } = unknownModelError(route, text);
+      return { status, contentType: headers['content-type'] ?? json, body: Buffer.from(body) };
     }
     const listed = catalogue.openAiModels()[catalogue.installed().indexOf(found)];
     // Ollama echoes the id as it was asked for.
@@ -88,7 +88,7 @@ export function createLists({ catalogue, clock, emit, fallbackVersion }: ListsDe
       const account = openAccount(exchange, route.path, clock, emit);
       account.phase = 'streaming';
       exchange.request.resume();
-      const { status, contentType, body } = page(route.endpoint, parameter);
+      const { status, contentType, body } = page(route, parameter);
       account.status = status;
       if (status >= 400) account.outcome = 'client-error';
       exchange.head(status, ['Content-Type', contentType, 'X-Request-Id', account.requestId], body.length);

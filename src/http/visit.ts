@@ -56,6 +56,11 @@ export async function receiveVisit(
   handle: (visit: Visit) => Promise<void>,
 ): Promise<void> {
   const account = openAccount(exchange, where.route.path, clock, emit);
+  // Whoever can say it better, because its answer has begun, puts its own in place of this.
+  exchange.onStop = () => {
+    const error = new GatewayError('shutting-down', 'the gateway is stopping', { retryAfterMs: 1000 });
+    if (!exchange.headSent) answerError(exchange, where.dialect, error, account);
+  };
   try {
     await handle({ ...where, exchange, account, clock });
   } catch (error) {
