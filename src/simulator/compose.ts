@@ -24,7 +24,34 @@ export interface ComposeParts {
  * Rules: offered tools, a model that can use them calls the first one in answer to a user, and speaks once it has a tool's
  * result; a `format` gives JSON that fits; a thinking model thinks first unless told not to; `num_predict` and `stop` cut.
  */
-export function compose({ ask, weights, seed, answerTokens, script }: ComposeParts): Speech {
+export function compose(given: ComposeParts): Speech {
+  return continued(given) ?? composed(given);
+}
+
+/**
+ * When the last message is the beginning of what would have been said without it, the rest of that; else null. `num_predict` then
+ * counts from there.
+ */
+function continued(given: ComposeParts): Speech | null {
+  const { ask, script } = given;
+  const last = ask.messages.at(-1);
+  if (script !== null || ask.logprobs || last?.role !== 'assistant' || last.content === '') return null;
+  const { num_predict: _, ...options } = ask.options;
+  const whole = composed({ ...given, ask: { ...ask, options, messages: ask.messages.slice(0, -1) } }).parts;
+  if (whole.some(({ thinking, toolCalls }) => thinking !== '' || toolCalls.length > 0)) return null;
+  const text = whole.map(({ content }) => content).join('');
+  if (!text.startsWith(last.content)) return null;
+  const rest: Part[] = [];
+  let said = 0;
+  for (const part of whole) {
+    const content = part.content.slice(Math.max(0, last.content.length - said));
+    said += part.content.length;
+    if (content !== '') rest.push({ ...part, content });
+  }
+  return limited(rest, limitOf(ask), {});
+}
+
+function composed({ ask, weights, seed, answerTokens, script }: ComposeParts): Speech {
   const told = goJson(ask.options['seed'] ?? 0);
   const rng = seededRng(seed, weights.digest, told, ...ask.messages.map((message) => goJson(message)));
   const limit = limitOf(ask);

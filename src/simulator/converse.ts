@@ -7,10 +7,11 @@ import { runnerDied } from './faulty-output.ts';
 import { goJson } from './json.ts';
 import { displayedName, fullName, type Manifest } from './library.ts';
 import { hash } from './luck.ts';
-import { nativeError, nativeIdle } from './native-voice.ts';
+import { nativeError, nativeIdle, nativeRendering } from './native-voice.ts';
 import { optionProblem, runnerOptions } from './runner-options.ts';
 import type { Timing } from './scheduler-types.ts';
 import { type Ask, type Ending, type Part, type Speech, textMessage } from './speech.ts';
+import { readPrompt, renderPrompt } from './template.ts';
 import { countTokens } from './text.ts';
 import type { Voice } from './voice.ts';
 import type { Exchange } from './wire.ts';
@@ -58,12 +59,15 @@ export function converse(world: World, exchange: Exchange, talk: Talk): void {
   if (idles) return loadOnly(world, exchange, talk, manifest);
   const bad = promptProblem(ask, manifest);
   if (bad !== null) return refuseOnceLoaded(world, exchange, talk, { manifest, bad });
-  speak(world, exchange, { ...talk, ask: withRecipe(ask, manifest) }, manifest);
+  const whole = { ...talk, ask: withRecipe(ask, manifest) };
+  if (ask.renderOnly) return renderOnly(world, exchange, whole, manifest);
+  speak(world, exchange, whole, manifest);
 }
 
 /** The model's own system prompt and messages come before the request's. */
 function withRecipe(ask: Ask, { recipe }: Manifest): Ask {
-  if (ask.raw) return ask;
+  // What was rendered has it already.
+  if (ask.raw) return { ...ask, messages: readPrompt(renderPrompt(ask)) ?? ask.messages };
   const hasSystem = ask.messages[0]?.role === 'system' || recipe.system === '';
   const system = hasSystem ? [] : [textMessage('system', recipe.system)];
   return { ...ask, messages: [...system, ...recipe.messages, ...ask.messages] };
@@ -145,6 +149,18 @@ function loadOnly(world: World, exchange: Exchange, talk: Talk, manifest: Manife
     task: 'load',
     done: () => {
       const { headers, body } = nativeIdle(ask.kind, voiceContext(world, ask.model), 'load');
+      exchange.send(200, { headers, body });
+    },
+  });
+}
+
+function renderOnly(world: World, exchange: Exchange, talk: Talk, manifest: Manifest): void {
+  const { ask } = talk;
+  submit(world, exchange, talk, {
+    manifest,
+    task: 'load',
+    done: () => {
+      const { headers, body } = nativeRendering(ask.kind, voiceContext(world, ask.model), renderPrompt(ask));
       exchange.send(200, { headers, body });
     },
   });

@@ -39,6 +39,7 @@ export const chatRequest = struct('api.ChatRequest', {
   shift: optional(flag),
   logprobs: flag,
   top_logprobs: integer,
+  _debug_render_only: flag,
 });
 
 export const generateRequest = struct('api.GenerateRequest', {
@@ -59,6 +60,7 @@ export const generateRequest = struct('api.GenerateRequest', {
   shift: optional(flag),
   logprobs: flag,
   top_logprobs: integer,
+  _debug_render_only: flag,
 });
 
 export const embedRequest = struct('api.EmbedRequest', {
@@ -120,6 +122,7 @@ export function chatAsk(request: Read<typeof chatRequest>): Ask {
     tools: toolsOf(request.tools),
     think: request.think,
     shift: request.shift,
+    renderOnly: request._debug_render_only,
     logprobs: request.logprobs,
     topLogprobs: request.top_logprobs,
   };
@@ -144,6 +147,7 @@ export function generateAsk(request: Read<typeof generateRequest>): Ask {
     raw: request.raw,
     templated: request.template !== '' || request.system !== '' || (request.context?.length ?? 0) > 0,
     shift: request.shift,
+    renderOnly: request._debug_render_only,
     logprobs: request.logprobs,
     topLogprobs: request.top_logprobs,
   };

@@ -46,6 +46,13 @@ export function nativeIdle(kind: Ask['kind'], { model, stamp }: VoiceContext, re
   return { headers: jsonUtf8, body: goJson({ model, created_at: stamp(), ...empty, done: true, done_reason: reason }) };
 }
 
+/** The answer to a request that is only rendered. */
+export function nativeRendering(kind: Ask['kind'], { model, stamp }: VoiceContext, prompt: string): Reply {
+  const empty = kind === 'chat' ? { message: { role: '', content: '' } } : { response: '' };
+  const shown = { _debug_info: { rendered_template: prompt } };
+  return { headers: jsonUtf8, body: goJson({ model, created_at: stamp(), ...empty, done: false, ...shown }) };
+}
+
 function chatObject(part: Part, ending: Ending | null): Record<string, unknown> {
   return {
     message: {

@@ -77,6 +77,8 @@ export interface Ask {
   readonly relaxedThink: boolean;
   readonly suffix: string;
   readonly raw: boolean;
+  /** Whether the prompt is to be shown as it is rendered, and nothing said. */
+  readonly renderOnly: boolean;
   /** Whether it gives what raw mode does not take: template, system or context. */
   readonly templated: boolean;
   readonly shift: boolean | null;
@@ -94,6 +96,7 @@ export const bareAsk: Omit<Ask, 'kind' | 'model' | 'messages' | 'stream'> = {
   relaxedThink: false,
   suffix: '',
   raw: false,
+  renderOnly: false,
   templated: false,
   shift: null,
   logprobs: false,
