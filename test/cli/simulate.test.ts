@@ -3,19 +3,26 @@ import { describe, it } from 'node:test';
 import { runCommand } from '../../src/cli/commands.ts';
 import { recordedIo } from '../support/io.ts';
 
-/** Runs the command until `ready` has been written, hands the URLs to `use`, and then stops it. */
+/** Runs the command until it has told of everything it starts, hands the URLs to `use`, and then stops it. */
 async function simulate(
   argv: readonly string[],
   use: (urls: readonly string[]) => Promise<void> = async () => undefined,
 ): Promise<{ code: number; out: string; err: string }> {
   const stop = new AbortController();
   const io = recordedIo({ signal: stop.signal });
-  const ended = runCommand(['simulate', ...argv], io);
-  const lines = Number(/--count (\d+)/.exec(argv.join(' '))?.[1] ?? 1) + (argv.includes('--control-port') ? 1 : 0);
-  const over = new AbortController();
-  void ended.then(() => over.abort());
-  while (!over.signal.aborted && io.out().split('\n').length <= lines) await new Promise(setImmediate);
-  if (!over.signal.aborted) await use([...io.out().matchAll(/http:\/\/[\d.:]+\d/g)].map(([url]) => url));
+  const count = Number(/--count (\d+)/.exec(argv.join(' '))?.[1] ?? 1);
+  const lines = count + (argv.includes('--control-port') ? 1 : 0);
+  const ready = Promise.withResolvers<boolean>();
+  const stdout = {
+    write(text: string) {
+      io.stdout.write(text);
+      if (io.out().split('\n').length > lines) ready.resolve(true);
+    },
+  };
+  const ended = runCommand(['simulate', ...argv], { ...io, stdout });
+  const isOver = (): void => ready.resolve(false);
+  ended.then(isOver, isOver);
+  if (await ready.promise) await use([...io.out().matchAll(/http:\/\/[\d.:]+\d/g)].map(([url]) => url));
   stop.abort();
   return { code: await ended, out: io.out(), err: io.err() };
 }
