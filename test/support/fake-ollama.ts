@@ -39,11 +39,13 @@ export interface FakeOptions {
   readonly models?: readonly string[];
   readonly resident?: readonly string[];
   readonly version?: string;
+  /** Of every model. */
+  readonly digest?: string;
   readonly handler?: Handler;
 }
 
 export async function fakeOllama(t: TestContext, options: FakeOptions = {}): Promise<FakeOllama> {
-  const { models = ['tiny:latest'], resident = [], version = '0.33.0' } = options;
+  const { models = ['tiny:latest'], resident = [], version = '0.33.0', digest = 'd'.repeat(64) } = options;
   const asked: Asked[] = [];
   const waiting: ((asked: Asked) => void)[] = [];
   const sockets = new Set<Socket>();
@@ -56,7 +58,8 @@ export async function fakeOllama(t: TestContext, options: FakeOptions = {}): Pro
 
   async function take(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? '';
-    const list = (names: readonly string[]) => JSON.stringify({ models: names.map(entry) });
+    const list = (names: readonly string[]) =>
+      JSON.stringify({ models: names.map((name) => ({ ...entry(name), digest })) });
     if (request.method === 'GET' && ['/api/version', '/api/tags', '/api/ps'].includes(path)) {
       probes += 1;
       response.setHeader('Content-Type', 'application/json; charset=utf-8');
