@@ -18,6 +18,7 @@ function view(id: string, models: readonly string[] | null, overrides: Partial<B
     inFlightByModel: new Map(),
     installed: models?.map((name) => installed(name)) ?? null,
     resident: [],
+    residentAt: 0,
     breaker: 'closed',
     lastError: null,
     troubled: [],
@@ -68,6 +69,12 @@ describe('a pull', () => {
   it('weighs what a backend has by its weight', () => {
     const big = view('big', ['a:latest', 'b:latest'], { spec: backend('big', { weight: 4 }) });
     assert.equal(told(place(errand('pull'), one, [view('small', ['a:latest']), big])), 'big');
+  });
+
+  it('prefers a healthy backend to an emptier one that is not', () => {
+    const spread = [view('ejected', [], { state: 'ejected' }), view('probation', [], { state: 'probation' })];
+    assert.equal(told(place(errand('pull'), one, spread)), 'probation');
+    assert.equal(told(place(errand('pull'), one, [...spread, view('up', ['a:latest'])])), 'up');
   });
 
   it('of a model that some have brings it up to date wherever it is, and names those that are down', () => {

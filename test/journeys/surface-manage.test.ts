@@ -311,7 +311,10 @@ describe('a create from uploaded files', () => {
       ['one', 'two'].map(async (model) => linesOf(await send(gateway, '/api/create', { model, files }))),
     );
     for (const lines of both) assert.deepEqual(lines.at(-1), { status: 'success' });
-    assert.deepEqual(sims.map(({ control }) => control.library.list().length).sort((a, b) => a - b), [0, 2]);
+    assert.deepEqual(
+      sims.map(({ control }) => control.library.list().length).sort((a, b) => a - b),
+      [0, 2],
+    );
   });
 
   it('from a model happens wherever that is', async (t) => {
@@ -368,6 +371,14 @@ describe('an upload', () => {
     assert.equal((await fetch(gateway.url + target, { method: 'HEAD' })).status, 404);
     assert.equal((await upload(gateway, bytes)).status, 201);
     assert.equal((await fetch(gateway.url + target, { method: 'HEAD' })).status, 200);
+  });
+
+  it('goes where the client’s others went, whatever has become of the room there', async (t) => {
+    const { gateway } = await house(t, [[], []]);
+    const first = (await upload(gateway, gguf(1000))).headers.get('x-llamero-backend');
+    assert.equal(first, 'gpu1');
+    await linesOf(await send(gateway, '/api/pull', { model: 'tiny' }, { headers: { 'x-llamero-placement': 'gpu1' } }));
+    assert.equal((await upload(gateway, gguf(1000))).headers.get('x-llamero-backend'), 'gpu1');
   });
 
   it('goes on elsewhere when the first choice does not answer', async (t) => {
