@@ -44,6 +44,7 @@ export interface Entry {
   installed: readonly InstalledModel[] | null;
   installedNames: ReadonlySet<ModelName> | null;
   resident: readonly ResidentModel[] | null;
+  residentAt: Millis;
   residentNames: ReadonlySet<ModelName>;
 
   inFlight: number;
@@ -73,6 +74,7 @@ export function newEntry(spec: BackendSpec, now: Millis, autoSlots: number): Ent
     installed: null,
     installedNames: null,
     resident: null,
+    residentAt: 0,
     residentNames: new Set(),
     inFlight: 0,
     inFlightByModel: new Map(),

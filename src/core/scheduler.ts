@@ -272,6 +272,8 @@ class Dispatcher implements Scheduler {
         if (released) return;
         watch?.answered(this.#clock.now());
         this.#fleet.answered(hold);
+        // That a request is served beside the others may show a slot nobody knew of.
+        if (watch !== null && watch !== undefined && this.#queue.size > 0) this.#dispatch();
       },
       release: (outcome) => {
         assert(!released, 'a lease is released once');

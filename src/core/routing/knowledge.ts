@@ -210,8 +210,8 @@ export class Knowledge {
     this.#prefill.add(perSecond);
   }
 
-  /** The whole of a backend's `/api/ps`; null while it has told none. Returns whether that changed what is believed. */
-  observe(id: BackendId, models: readonly ResidentModel[] | null, now: Millis): boolean {
+  /** The whole of a backend's `/api/ps`, told `at`; null while it has told none. Returns whether that changed a belief. */
+  observe(id: BackendId, models: readonly ResidentModel[] | null, at: Millis): boolean {
     const backend = this.backend(id);
     if (models === null || models === backend.told) return false;
     backend.told = models;
@@ -221,17 +221,17 @@ export class Knowledge {
       if (!isInMemory(runner)) continue;
       const seen = listed.get(runner.model);
       if (seen !== undefined) runner.sizeBytes = seen.sizeBytes;
-      else if (runner.inFlight === 0 && now - runner.since >= GRACE_MS) {
-        noteEviction(backend, runner, now);
-        this.setPhase(runner, 'absent', now);
+      else if (runner.inFlight === 0 && at - runner.since >= GRACE_MS) {
+        noteEviction(backend, runner, at);
+        this.setPhase(runner, 'absent', at);
         changed = true;
       }
     }
     for (const { name, sizeBytes } of models) {
       if (isKnownThere(backend, name)) continue;
-      const runner = this.runner(id, { model: name, runnerOptions: '' }, now);
-      if (runner.wentAt !== null && now - runner.wentAt < GRACE_MS) continue;
-      this.setPhase(runner, 'ready', now);
+      const runner = this.runner(id, { model: name, runnerOptions: '' }, at);
+      if (runner.wentAt !== null && at - runner.wentAt < GRACE_MS) continue;
+      this.setPhase(runner, 'ready', at);
       runner.sizeBytes = sizeBytes;
       changed = true;
     }

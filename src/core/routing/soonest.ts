@@ -200,11 +200,11 @@ export class Soonest implements Planner, Policy {
     if (residents === seen.residents && inventory === seen.inventory && use === seen.use) return;
     let changed = inventory !== seen.inventory || use !== seen.use;
     const ids = new Set<BackendId>();
-    for (const { id, spec, resident, state } of fleet.view()) {
+    for (const { id, spec, resident, residentAt, state } of fleet.view()) {
       ids.add(id);
       this.knowledge.configure(spec);
       this.knowledge.backend(id).usable = state === 'up' || state === 'probation';
-      if (this.knowledge.observe(id, resident, now)) changed = true;
+      if (this.knowledge.observe(id, resident, residentAt)) changed = true;
     }
     for (const { id } of this.knowledge.backends) if (!ids.has(id)) this.knowledge.forget(id);
     this.#seen = { residents, inventory, use };

@@ -276,9 +276,11 @@ describe('soonest: loads', () => {
     bench.ask();
     await settled();
     const other = bench.ask({ model: 'n:latest' });
+    const phase = () => bench.planner.knowledge.backend('a').runners.get('m:latest')?.phase;
     await bench.clock.advance(44_000);
-    assert.deepEqual(bench.intents, []);
+    assert.equal(phase(), 'ready');
     await bench.clock.advance(2000);
+    assert.equal(phase(), 'draining');
     assert.deepEqual(bench.intents, [], 'it is drained first');
     await running.done();
     assert.deepEqual(bench.intents, ['unload a m:latest', 'load a n:latest']);
@@ -452,7 +454,10 @@ describe('soonest: why', () => {
     await settled();
     const [held] = bench.planner.decisions();
     assert.ok(held?.kind === 'held' && held.backend === 'a' && held.instead === 'b');
-    assert.ok(held.kind === 'held' && held.job === asked.job.id && Math.abs(held.forMs - 9000) < 500, JSON.stringify(held));
+    assert.ok(
+      held.kind === 'held' && held.job === asked.job.id && Math.abs(held.forMs - 9000) < 500,
+      JSON.stringify(held),
+    );
   });
 
   it('forgets a backend that is no longer configured', async () => {
