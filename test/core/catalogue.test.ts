@@ -61,6 +61,9 @@ describe('catalogue: installed models', () => {
       ],
     );
     assert.equal(found?.entry.raw['modified_at'], '2026-02-01T00:00:00Z');
+    has(fleet, 'a', model('m:latest', 'd2', '2026-01-01T00:00:00Z'));
+    has(fleet, 'c', model('m:latest', 'd1', '2026-05-01T00:00:00Z'));
+    assert.equal(catalogue.find('m:latest')?.entry.digest, 'd2');
     const skews = (): Event[] => events.filter(({ kind }) => kind === 'digest-skew');
     assert.deepEqual(skews(), [{ kind: 'digest-skew', model: 'm:latest', digests: ['d1', 'd2'] }]);
   });

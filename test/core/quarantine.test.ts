@@ -38,6 +38,18 @@ describe('quarantine', () => {
     assert.equal(quarantine.broke('x', 'a', 300_001), true);
   });
 
+  it('forgets first whom it has heard nothing of for longest', () => {
+    const quarantine = createQuarantine({ ...options, limit: 2 });
+    quarantine.broke('x', 'a', 0);
+    quarantine.broke('y', 'a', 100);
+    quarantine.broke('x', 'b', 200);
+    assert.equal(quarantine.size, 2);
+    quarantine.broke('z', 'a', 300);
+    assert.equal(quarantine.size, 2);
+    assert.equal(quarantine.remaining('x', 300), 299_900);
+    assert.equal(quarantine.broke('y', 'b', 400), false);
+  });
+
   it('can be turned off', () => {
     const quarantine = createQuarantine({ ...options, after: 0 });
     for (const id of ['a', 'b', 'c']) assert.equal(quarantine.broke('x', id, 0), false);

@@ -84,11 +84,17 @@ describe('retry', () => {
         assert.ok(decision.delayMs >= 0 && decision.delayMs <= Math.min(2000, 50 * 2 ** (tried - 1)));
       }),
     );
-    const delays = Array.from({ length: 300 }, (_, seed) => {
-      const decision = retry({ backends: 99 }, seed).decide(attempt({ tried: 9 }), 0);
-      return decision.retry ? decision.delayMs : -1;
-    });
-    assert.ok(Math.min(...delays) < 200 && Math.max(...delays) > 1800, 'full jitter');
+    for (const [tried, longest] of [
+      [2, 100],
+      [3, 200],
+      [9, 2000],
+    ] as const) {
+      const delays = Array.from({ length: 300 }, (_, seed) => {
+        const decision = retry({ backends: 99 }, seed).decide(attempt({ tried }), 0);
+        return decision.retry ? decision.delayMs : -1;
+      });
+      assert.ok(Math.min(...delays) < 0.1 * longest && Math.max(...delays) > 0.9 * longest, 'full jitter');
+    }
   });
 
   it('never outlasts the request', () => {
