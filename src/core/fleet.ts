@@ -19,6 +19,7 @@ import {
   type HealthOptions,
 } from './health.ts';
 import type { Observation } from './observation.ts';
+import { isShared } from './retry.ts';
 import type {
   BackendId,
   Clock,
@@ -73,7 +74,8 @@ export interface Fleet {
   take(id: BackendId, job: Job): Hold;
   /** The first byte of the answer came: enough to end a trial well. */
   answered(hold: Hold): void;
-  give(hold: Hold, outcome: Outcome): void;
+  /** False for a failure that is no news: part of one that was counted before, or of what its backend is ejected for. */
+  give(hold: Hold, outcome: Outcome): boolean;
   view(): readonly BackendView[];
   /** Slots of usable backends that may serve the job, busy or not. */
   capacityFor(job: Job): number;
@@ -100,6 +102,7 @@ interface HeldSlot extends Hold {
   readonly model: ModelName | null;
   /** Until the trial is decided, which its first byte may do. */
   onTrial: boolean;
+  readonly since: Millis;
   given: boolean;
 }
 
@@ -212,7 +215,8 @@ class Table implements Fleet {
     if (onTrial) this.#beginTrial(entry, model);
     entry.inFlight += 1;
     if (model !== null) entry.inFlightByModel.set(model, (entry.inFlightByModel.get(model) ?? 0) + 1);
-    const hold: HeldSlot = { backend: id, warm: isWarm(entry, model), entry, model, onTrial, given: false };
+    const [warm, since] = [isWarm(entry, model), this.#clock.now()];
+    const hold: HeldSlot = { backend: id, warm, entry, model, onTrial, since, given: false };
     return hold;
   }
 
@@ -226,7 +230,7 @@ class Table implements Fleet {
     this.#changed();
   }
 
-  give(hold: Hold, outcome: Outcome): void {
+  give(hold: Hold, outcome: Outcome): boolean {
     const held = hold as HeldSlot;
     assert(!held.given, 'a slot is given back once');
     held.given = true;
@@ -236,10 +240,11 @@ class Table implements Fleet {
     if (entry.removed && entry.inFlight === 0) this.#leaving.delete(entry);
     if (held.onTrial) this.#endTrial(held);
     if (outcome.kind === 'done') this.#succeeded(held);
-    if (outcome.kind === 'failed') this.#failed(held, outcome);
+    const isNews = outcome.kind !== 'failed' || this.#failed(held, outcome);
     if (outcome.kind === 'busy') entry.busyUntil = this.#clock.now() + this.#options.busyPause;
     // The usual end of a request changes nothing but the counts.
     if (outcome.kind !== 'done' || held.onTrial) this.#settle(entry);
+    return isNews;
   }
 
   view(): readonly BackendView[] {
@@ -329,22 +334,25 @@ class Table implements Fleet {
     if (credit !== undefined) this.#judge(credit, evidence);
   }
 
-  #failed({ entry, model, onTrial }: HeldSlot, outcome: Outcome & { kind: 'failed' }): void {
+  /** Whether it was news. */
+  #failed({ entry, model, onTrial, since }: HeldSlot, outcome: Outcome & { kind: 'failed' }): boolean {
     entry.lastError = outcome.failure;
     this.revision.use += 1;
-    const evidence: Evidence = { verdict: 'failure', onTrial, reason: outcome.failure };
-    if (outcome.against === 'model' && model !== null) {
-      this.#judge(this.#modelCredit(entry, model), evidence);
-      return;
-    }
-    this.#judge(entry.credit, evidence);
+    const lost = isShared(outcome.failure) ? { lostSince: since } : {};
+    const evidence: Evidence = { verdict: 'failure', onTrial, reason: outcome.failure, ...lost };
+    if (outcome.against === 'model' && model !== null) return this.#judge(this.#modelCredit(entry, model), evidence);
+    const isNews = this.#judge(entry.credit, evidence);
     if (this.#options.refusedIsDown && outcome.failure === 'backend-refused') {
       entry.liveness = connectionRefused('it refused a connection');
     }
+    return isNews;
   }
 
-  #judge(credit: Credit, evidence: Evidence): void {
-    credit.trust = judged(credit.trust, evidence, { now: this.#clock.now(), rng: this.#rng }, this.#options);
+  /** Whether it was news. */
+  #judge(credit: Credit, evidence: Evidence): boolean {
+    const before = credit.trust;
+    credit.trust = judged(before, evidence, { now: this.#clock.now(), rng: this.#rng }, this.#options);
+    return credit.trust !== before;
   }
 
   #modelCredit(entry: Entry, model: ModelName): Credit {

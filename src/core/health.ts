@@ -127,6 +127,8 @@ export interface Trust {
   readonly since: Millis;
   /** Trusted after an ejection or an outage: its weight is still growing. */
   readonly recovering: boolean;
+  /** When a lost connection was last counted; -Infinity before the first. */
+  readonly lostAt: Millis;
 }
 
 export interface Evidence {
@@ -134,6 +136,11 @@ export interface Evidence {
   /** Whether the request was let through although the standing was not `trusted`: only such a request may change it. */
   readonly onTrial: boolean;
   readonly reason: string;
+  /**
+   * For a lost connection only: since when the attempt had been running. A process that dies takes all that runs there with it,
+   * so what ran already when a loss was counted is part of that loss.
+   */
+  readonly lostSince?: Millis;
 }
 
 /** Now, and the luck for the jitter of an ejection. */
@@ -146,7 +153,8 @@ const SLICES = 6;
 const trusted: Standing = { kind: 'trusted' };
 
 export function newTrust(now: Millis): Trust {
-  return { standing: trusted, failuresInRow: 0, slices: [], ejections: 0, since: now, recovering: false };
+  const lostAt = Number.NEGATIVE_INFINITY;
+  return { standing: trusted, failuresInRow: 0, slices: [], ejections: 0, since: now, recovering: false, lostAt };
 }
 
 /** A fresh start after an outage: what happened before it says nothing any more, but the weight grows slowly. */
@@ -160,6 +168,7 @@ export function trustAt(trust: Trust, now: Millis): Trust {
   return { ...trust, standing: { kind: 'probation' }, since: now };
 }
 
+/** The same object when the evidence is no news. */
 export function judged(trust: Trust, evidence: Evidence, moment: Moment, options: HealthOptions): Trust {
   if (evidence.verdict === 'neutral') return trust;
   if (trust.standing.kind !== 'trusted') {
@@ -168,9 +177,12 @@ export function judged(trust: Trust, evidence: Evidence, moment: Moment, options
     if (evidence.verdict === 'success') return trustAfterOutage(trust, moment.now);
     return trust.standing.kind === 'probation' ? ejected(trust, evidence.reason, moment, options) : trust;
   }
+  const { lostSince } = evidence;
+  if (lostSince !== undefined && lostSince < trust.lostAt) return trust;
   const slices = withOutcome(trust.slices, evidence.verdict, moment.now, options);
   if (evidence.verdict === 'success') return { ...trust, failuresInRow: 0, slices };
-  const failed = { ...trust, failuresInRow: trust.failuresInRow + 1, slices };
+  const lostAt = lostSince === undefined ? trust.lostAt : moment.now;
+  const failed = { ...trust, failuresInRow: trust.failuresInRow + 1, slices, lostAt };
   const tooMany = failed.failuresInRow >= options.ejectAfter || failureShareTooHigh(slices, options);
   return tooMany ? ejected(failed, evidence.reason, moment, options) : failed;
 }

@@ -10,7 +10,9 @@ import type { Millis, Outcome, Rng } from './types.ts';
 export const RetryOptions = Type.Object(
   {
     backends: Type.Integer({
-      description: 'Different backends one request is tried on; 1 turns retries off.',
+      description:
+        'Different backends one request is tried on; 1 turns retries off. One that refuses the connection does not count: nothing ' +
+        'was sent to it.',
       minimum: 1,
       maximum: 10,
       default: 2,
@@ -50,15 +52,17 @@ export interface FailureRule {
   readonly against: 'backend' | 'model' | 'busy' | null;
   /** Whether the request itself may have broken what it ran on. */
   readonly lethal?: true;
+  /** Whether it strikes all that runs there at the same time: one death is one failure, however many requests it takes. */
+  readonly shared?: true;
   /** What the client is told when nothing else can be tried; null: the backend's own answer passes unchanged. */
   readonly code: FailureCode | null;
 }
 
 /** How an attempt can fail. Its keys are the values of the `failure` label in metrics and logs. */
 export const attemptFailures = {
-  'backend-refused': { elsewhere: true, against: 'backend', code: 'backend-refused' },
+  'backend-refused': { elsewhere: true, against: 'backend', shared: true, code: 'backend-refused' },
   'backend-connect-timeout': { elsewhere: true, against: 'backend', code: 'backend-connect-timeout' },
-  'backend-reset': { elsewhere: true, against: 'backend', lethal: true, code: 'backend-reset' },
+  'backend-reset': { elsewhere: true, against: 'backend', lethal: true, shared: true, code: 'backend-reset' },
   'backend-protocol': { elsewhere: true, against: 'backend', code: 'backend-protocol' },
   /** It answered 502, 503 or 504, other than for a full queue. */
   'backend-unavailable': { elsewhere: true, against: 'backend', code: 'backend-unavailable' },
@@ -79,7 +83,7 @@ export const attemptFailures = {
   'rate-limited': { elsewhere: true, against: null, code: null },
   /** Any other 4xx, and the 500s and 501s that are a client's mistake. */
   'client-mistake': { elsewhere: false, against: null, code: null },
-  'backend-lost': { elsewhere: false, against: 'backend', lethal: true, code: 'backend-lost' },
+  'backend-lost': { elsewhere: false, against: 'backend', lethal: true, shared: true, code: 'backend-lost' },
   'backend-truncated': { elsewhere: false, against: 'backend', code: 'backend-truncated' },
   'backend-idle-timeout': { elsewhere: false, against: 'backend', code: 'backend-idle-timeout' },
   'total-timeout': { elsewhere: false, against: null, code: 'total-timeout' },
@@ -88,9 +92,18 @@ export const attemptFailures = {
 export type AttemptFailure = keyof typeof attemptFailures;
 
 /** Whether the failure is one that quarantine counts against the request. */
-export function isLethal(failure: AttemptFailure): boolean {
-  const { lethal }: FailureRule = attemptFailures[failure];
-  return lethal === true;
+export function isLethal(failure: string): boolean {
+  return ruleOf(failure)?.lethal === true;
+}
+
+/** Whether other requests on the same backend fail in the same way at the same time. */
+export function isShared(failure: string): boolean {
+  return ruleOf(failure)?.shared === true;
+}
+
+/** Undefined for what is no failure of an attempt. */
+function ruleOf(failure: string): FailureRule | undefined {
+  return Object.hasOwn(attemptFailures, failure) ? attemptFailures[failure as AttemptFailure] : undefined;
 }
 
 /** The outcome to release the lease of a failed attempt with. */

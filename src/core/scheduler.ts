@@ -58,8 +58,8 @@ export interface Lease {
   readonly queuedMs: Millis;
   /** The answer has begun, `ms` after the attempt. */
   firstByte(ms: Millis): void;
-  /** Gives the slot back. A second call is a bug and throws. */
-  release(outcome: Outcome): void;
+  /** Gives the slot back. A second call is a bug and throws. False for a failure that is no news of its backend. */
+  release(outcome: Outcome): boolean;
 }
 
 export interface SchedulerView {
@@ -279,17 +279,18 @@ class Dispatcher implements Scheduler {
         assert(!released, 'a lease is released once');
         released = true;
         watch?.released(outcome, this.#clock.now());
-        this.#release(hold, outcome, job, this.#clock.now() - since);
+        return this.#release(hold, outcome, job, this.#clock.now() - since);
       },
     };
   }
 
-  #release(hold: Hold, outcome: Outcome, { model }: Job, heldMs: Millis): void {
+  #release(hold: Hold, outcome: Outcome, { model }: Job, heldMs: Millis): boolean {
     this.#leases -= 1;
-    this.#fleet.give(hold, outcome);
+    const isNews = this.#fleet.give(hold, outcome);
     if (outcome.kind === 'done' || outcome.kind === 'client-gone') this.#backlog.held(model, heldMs);
     if (outcome.kind === 'failed') this.#fleetChanged();
     else this.#dispatch();
+    return isNews;
   }
 
   #fleetChanged(): void {

@@ -4,7 +4,7 @@ import type { BackendFailure } from '../backends/failure.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Emit } from '../core/events.ts';
 import type { Quarantine } from '../core/quarantine.ts';
-import { failureOutcome, type AttemptFailure } from '../core/retry.ts';
+import { failureOutcome, isLethal, type AttemptFailure } from '../core/retry.ts';
 import type { Lease } from '../core/scheduler.ts';
 import type { BackendId, Clock, Job, Millis } from '../core/types.ts';
 import type { Dialect, Reading, Route } from '../dialects/dialect.ts';
@@ -67,12 +67,13 @@ export async function attempt(
   switch (result.kind) {
     case 'over': {
       const { outcome } = result;
+      const isNews = lease.release(outcome);
       if (outcome.kind === 'failed') {
-        judge(outcome.failure, outcome.against === 'backend', lease, { traveller, dependencies });
+        const isBackends = isNews && outcome.against === 'backend';
+        judge(outcome.failure, isBackends, lease, { traveller, dependencies });
       } else if (outcome.kind === 'done' && dependencies.quarantine.size > 0) {
         dependencies.quarantine.answered(traveller.fingerprint());
       }
-      lease.release(outcome);
       return null;
     }
     case 'lost':
@@ -169,29 +170,29 @@ function concludeErrorAnswer(
 
 function release(failure: AttemptFailure, lease: Lease, traveller: Traveller, dependencies: AttemptDependencies): void {
   const outcome = failureOutcome(failure, false);
-  judge(failure, outcome.kind === 'failed' && outcome.against === 'backend', lease, { traveller, dependencies });
-  lease.release(outcome);
+  const isNews = lease.release(outcome);
+  const isBackends = isNews && outcome.kind === 'failed' && outcome.against === 'backend';
+  judge(failure, isBackends, lease, { traveller, dependencies });
 }
 
-/** Ways to fail that a request itself may have caused. */
-const breakages: ReadonlySet<string> = new Set(['backend-reset', 'backend-lost', 'runner-failed']);
-
-/** Tells the breaker, and remembers requests after which a backend was broken. */
+/**
+ * Tells the breaker of what speaks against the backend and was not known, and remembers requests after which a backend was broken.
+ */
 function judge(
   failure: string,
   isBackends: boolean,
   { backend }: Lease,
   { traveller, dependencies }: { readonly traveller: Traveller; readonly dependencies: AttemptDependencies },
 ): void {
-  dependencies.verdict(backend, !isBackends);
-  if (!breakages.has(failure)) return;
+  if (isBackends) dependencies.verdict(backend, false);
+  if (!isLethal(failure)) return;
   const { clock, emit, quarantine } = dependencies;
   if (quarantine.broke(traveller.fingerprint(), backend, clock.now())) {
     emit({ kind: 'quarantined', requestId: traveller.account.requestId, model: traveller.job.model, failure });
   }
 }
 
-/** A backend's error answer, unchanged; inside the stream when that has begun with a sign of life. */
+/** A backend's error answer, its body unchanged; inside the stream when that has begun with a sign of life. */
 function relayHeld(answer: HeldAnswer, lease: Lease, { account, dialect, exchange, pulse }: Traveller): void {
   if (pulse?.hasBegun === true) {
     const code = answer.status >= 500 ? 'backend-unavailable' : answer.status === 404 ? 'unknown-model' : 'bad-request';
@@ -201,7 +202,11 @@ function relayHeld(answer: HeldAnswer, lease: Lease, { account, dialect, exchang
   }
   account.status = answer.status;
   account.outcome = answer.status >= 500 ? 'backend-error' : 'client-error';
-  exchange.head(answer.status, [...answer.headers, ...ownHeaders(account, lease)], answer.length);
+  const headers = [...answer.headers, ...ownHeaders(account, lease)];
+  // An Ollama never says when to come back; clients that obey do not come back at once.
+  const isForLater = answer.status === 503 || answer.status === 429;
+  if (isForLater && !answer.headers.includes('Retry-After')) headers.push('Retry-After', '1');
+  exchange.head(answer.status, headers, answer.length);
   exchange.write(answer.body);
   exchange.end();
 }

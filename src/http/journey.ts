@@ -94,13 +94,16 @@ async function firstAnswer(traveller: Traveller, dependencies: JourneyDependenci
   const { account } = traveller;
   const { clock, emit, retry } = dependencies;
   const tried: BackendId[] = [];
+  const refusedBy = new Set<BackendId>();
   refuseQuarantined(traveller, dependencies);
   retry.arrived(clock.now());
   let lease = await acquire(traveller, tried, dependencies);
   for (;;) {
     const failed = await attempt(traveller, lease, dependencies);
     if (failed === null) return;
-    tried.push(lease.backend);
+    // Who refuses has been sent nothing, and is down until it accepts again: that is no try. Refusing twice is one.
+    if (failed.failure !== 'backend-refused' || refusedBy.has(lease.backend)) tried.push(lease.backend);
+    else refusedBy.add(lease.backend);
     const next = await anotherLease(failed, tried, traveller, dependencies);
     const { failure } = failed;
     if (failure !== 'client-mistake') {
@@ -131,13 +134,13 @@ async function anotherLease(
   traveller: Traveller,
   dependencies: JourneyDependencies,
 ): Promise<Lease | null> {
-  const pauseMs = mayRetry(failed, tried.length, traveller, dependencies);
+  const pauseMs = mayRetry(failed, Math.max(1, tried.length), traveller, dependencies);
   if (pauseMs === null) return null;
   if (pauseMs > 0) await pause(pauseMs, traveller.exchange, dependencies.clock);
   try {
     return await acquire(traveller, tried, dependencies);
   } catch (error) {
-    if (isAboutUs(error)) throw error;
+    if (isAboutUs(error) || failed.failure === 'backend-refused') throw error;
     return null;
   }
 }

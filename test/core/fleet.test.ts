@@ -8,6 +8,7 @@ import { backend, fleetOf, healthDefaults, installed, job, resident } from '../s
 
 const done: Outcome = { kind: 'done', usage: {}, firstByteMs: null };
 const reset: Outcome = { kind: 'failed', failure: 'backend-reset', against: 'backend', committed: false };
+const slow: Outcome = { ...reset, failure: 'backend-first-byte-timeout' };
 const runnerDied: Outcome = { kind: 'failed', failure: 'runner-failed', against: 'model', committed: false };
 const refused: Outcome = { kind: 'failed', failure: 'backend-refused', against: 'backend', committed: false };
 const neutral: Outcome = { kind: 'neutral', reason: 'client-mistake' };
@@ -204,11 +205,23 @@ describe('fleet: what failures do', () => {
   it('does not count against a backend what began before its ejection', () => {
     const { fleet } = fleetOf([backend('a', { slots: 10 }), backend('b')]);
     const begun = Array.from({ length: 6 }, () => fleet.take('a', job()));
-    for (const hold of begun.slice(0, 3)) fleet.give(hold, reset);
+    for (const hold of begun.slice(0, 3)) assert.equal(fleet.give(hold, slow), true);
     assert.equal(stateOf(fleet, 'a'), 'ejected');
-    for (const hold of begun.slice(3, 5)) fleet.give(hold, reset);
-    fleet.give(begun[5]!, done);
+    for (const hold of begun.slice(3, 5)) assert.equal(fleet.give(hold, slow), false);
+    assert.equal(fleet.give(begun[5]!, done), true);
     assert.equal(stateOf(fleet, 'a'), 'ejected');
+  });
+
+  it('counts the death of a backend once, however many requests it takes', async () => {
+    const { fleet, clock } = fleetOf([backend('a', { slots: 10 }), backend('b')]);
+    for (let death = 1; death <= 3; death += 1) {
+      const running = Array.from({ length: 6 }, () => fleet.take('a', job()));
+      await clock.advance(100);
+      const news: boolean[] = running.map((hold) => fleet.give(hold, reset));
+      assert.deepEqual(news, [true, false, false, false, false, false]);
+      assert.equal(stateOf(fleet, 'a'), death < 3 ? 'up' : 'ejected');
+      await clock.advance(100);
+    }
   });
 
   it('ejects a model from a backend without touching its other models', async () => {

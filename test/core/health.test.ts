@@ -111,6 +111,18 @@ describe('trust', () => {
     assert.equal(later.standing.kind, 'trusted');
   });
 
+  it('counts one death once, however many requests it takes', () => {
+    const lost = (lostSince: number): Evidence => ({ ...fails, lostSince });
+    const crashed = after(newTrust(0), [lost(10), lost(20), lost(30), lost(99)], 100);
+    assert.equal(crashed.failuresInRow, 1);
+    assert.equal(after(crashed, [lost(50)], 200), crashed, 'what ran at the time of the loss is part of it');
+    const twice = after(crashed, [lost(150), lost(150)], 200);
+    assert.equal(twice.failuresInRow, 2);
+    assert.equal(after(twice, [lost(250)], 300).standing.kind, 'ejected');
+    // A time limit that passes speaks for itself, each time.
+    assert.equal(after(crashed, [fails, fails], 200).standing.kind, 'ejected');
+  });
+
   it('becomes probation when the ejection is over, and not before', () => {
     const ejected = after(newTrust(0), [fails, fails, fails]);
     assert.equal(trustAt(ejected, 4999).standing.kind, 'ejected');

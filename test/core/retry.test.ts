@@ -7,6 +7,7 @@ import {
   createRetry,
   failureOutcome,
   isLethal,
+  isShared,
   type AttemptFailure,
   type FailedAttempt,
   type FailureRule,
@@ -198,6 +199,11 @@ describe('attempt failures', () => {
 
   it('are lethal when the request itself may have broken what it ran on', () => {
     assert.deepEqual(all.filter(isLethal), ['backend-reset', 'runner-failed', 'backend-lost']);
+  });
+
+  it('are shared when they strike all that runs on a backend', () => {
+    assert.deepEqual(all.filter(isShared), ['backend-refused', 'backend-reset', 'backend-lost']);
+    assert.equal(isShared('client-gone') || isLethal('client-gone') || isShared('toString'), false);
   });
 
   it('have an answer in the table of failures, or pass the backend’s own', () => {

@@ -48,12 +48,70 @@ describe('failover before the first byte', () => {
     await bad.revive();
   });
 
+  it('goes on to whoever accepts when several refuse, for nothing was sent to them', async (t) => {
+    const [one, two, three, good] = [
+      await fakeOllama(t),
+      await fakeOllama(t),
+      await fakeOllama(t),
+      await fakeOllama(t),
+    ];
+    const gateway = await startGateway(t, [one, two, three, good], {
+      config: 'policy: round-robin\nhealth: {fallAfter: 1000}\n',
+    });
+    const dead = [one, two, three];
+    for (const ollama of dead) await ollama.kill();
+    const answer = await gateway.chat();
+    assert.equal(answer.headers.get('x-llamero-backend'), 'b4');
+    assert.equal(answer.status, 200);
+    for (const ollama of dead) await ollama.revive();
+  });
+
+  it('waits for one to come back when all refuse, as it does when all are known to be down', async (t) => {
+    const only = await fakeOllama(t);
+    const gateway = await startGateway(t, [only], { config: 'health: {fallAfter: 1000}\n' });
+    await only.kill();
+    const answer = gateway.chat();
+    while (gateway.app.view()[0]!.state !== 'down') await new Promise((resolve) => setImmediate(resolve));
+    await only.revive();
+    assert.equal((await answer).status, 200);
+  });
+
+  it('says when to come back if none comes back in time', async (t) => {
+    const only = await fakeOllama(t);
+    const gateway = await startGateway(t, [only], { config: 'queue: {timeout: 200ms}\nhealth: {fallAfter: 1000}\n' });
+    await only.kill();
+    const answer = await gateway.chat();
+    assert.equal(answer.status, 503);
+    assert.match(answer.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
+    await only.revive();
+  });
+
+  it('does not take a backend for broken because it has died with requests once', async (t) => {
+    const [one, two] = [await fakeOllama(t), await fakeOllama(t)];
+    const backends = [one, two].map(({ url }) => ({ url, slots: 20 }));
+    const gateway = await startGateway(t, backends, { config: 'policy: round-robin\nretry: {budget: 1}\n' });
+    const hold = ({ response }: Asked) => void response.on('error', () => {});
+    one.handler = hold;
+    two.handler = answerChat;
+    const asked = Array.from({ length: 20 }, () => gateway.chat());
+    while (one.asked.length < 10) await new Promise((resolve) => setImmediate(resolve));
+    await one.kill();
+    for (const answer of await Promise.all(asked)) assert.equal(answer.status, 200);
+    one.handler = answerChat;
+    await one.revive();
+    while (gateway.app.view()[0]!.state !== 'up') await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(gateway.app.view()[0]!.breaker, 'closed');
+    const states = gateway.log.flatMap((line) => (line['backend'] === 'b1' && 'to' in line ? [line['to']] : []));
+    assert.ok(!states.includes('ejected') && !states.includes('open'), states.join());
+  });
+
   it('asks at most two backends, and passes on what the second answered', async (t) => {
     const handler = ways['answers 503']!;
     const all = [await fakeOllama(t, { handler }), await fakeOllama(t, { handler }), await fakeOllama(t, { handler })];
     const gateway = await startGateway(t, all);
     const answer = await gateway.chat();
     assert.equal(answer.status, 503);
+    assert.equal(answer.headers.get('retry-after'), '1');
     assert.deepEqual(await answer.json(), { error: 'starting' });
     assert.equal(
       all.reduce((sum, { asked }) => sum + asked.length, 0),
