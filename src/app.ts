@@ -11,6 +11,7 @@ import { createBlobMemory } from './core/blob-memory.ts';
 import { createCatalogue, digestOn, holdersOfDigest, type Catalogue } from './core/catalogue.ts';
 import type { Emit, Event } from './core/events.ts';
 import { createFleet, type BackendView, type Fleet } from './core/fleet.ts';
+import { createModelRules } from './core/model-rules.ts';
 import { createPolicy } from './core/policies/choice.ts';
 import { createQuarantine } from './core/quarantine.ts';
 import { createRetry } from './core/retry.ts';
@@ -246,14 +247,19 @@ function createListeners(rooms: Rooms, state: State): { publicListener: Listener
   const { catalogue, emit, fleet, metrics, system } = rooms;
   const { clock } = system;
   const handling = createHandling(rooms);
-  const lists = createLists({ catalogue, clock, emit, fallbackVersion: '0.0.0' });
+  const lists = createLists({
+    aliases: () => handling(state.config).travel.book.rules.aliases,
+    catalogue,
+    clock,
+    emit,
+    fallbackVersion: '0.0.0',
+  });
   const serve: Serve = (exchange, route, dialect, parameter) => {
     if (route.kind === 'local') lists.answer(exchange, route, dialect, parameter);
     else if (route.kind === 'infer') void journey(exchange, route, dialect, handling(state.config).travel);
     else handling(state.config).surface.serve(exchange, route, dialect, parameter);
   };
   const serveUnknown: ServeUnknown = (...unknown) => handling(state.config).surface.forward(...unknown);
-  const isUp = ({ state: of }: BackendView) => of === 'up' || of === 'probation';
   const own = probeRoutes({
     notReady: () => (state.isStopping ? 'stopping' : fleet.view().some(isUp) ? null : 'no backend is up'),
     backends: () => fleet.view().map(({ id, state: of, reason }) => ({ id, state: of, detail: reason })),
@@ -338,12 +344,22 @@ function createHandling(rooms: Rooms): (config: Config) => Handling {
     digestOn: (id: BackendId, model: ModelName) => digestOn(fleet.view(), id, model),
     holdersOfDigest: (model: ModelName, digest: string) => holdersOfDigest(fleet.view(), model, digest),
   };
+  const canServe = (model: ModelName) => {
+    const up = new Set(
+      fleet
+        .view()
+        .filter(isUp)
+        .map(({ id }) => id),
+    );
+    return catalogue.find(model)?.backends.some((id) => up.has(id)) ?? false;
+  };
   let last: { readonly config: Config; readonly handling: Handling } | null = null;
   return (config) => {
     if (last?.config === config) return last.handling;
-    const { listen, placement, retry, surface: surfaceOptions, timeouts } = config;
+    const { listen, models, placement, retry, surface: surfaceOptions, timeouts } = config;
     const limits = { size: listen.bodyLimit, timeout: listen.bodyTimeout, minimumRate: 1024 };
     const times = timeoutsFor(timeouts);
+    const book = { rules: createModelRules(models), canServe, emit };
     const surface = createSurface(known, {
       limits,
       placement,
@@ -369,11 +385,16 @@ function createHandling(rooms: Rooms): (config: Config) => Handling {
       pressure,
       wallNow: system.wallNow,
       streams: config.streams,
+      book,
       unload: surface.unload,
     };
     last = { config, handling: { travel, surface } };
     return last.handling;
   };
+}
+
+function isUp({ state }: BackendView): boolean {
+  return state === 'up' || state === 'probation';
 }
 
 /** Under a key of this process, so that hashes of prompts mean nothing elsewhere. */

@@ -4,6 +4,7 @@ import { BreakerOptions } from '../backends/breaker.ts';
 import { ProberOptions } from '../backends/prober.ts';
 import { BackendOptions } from '../core/backend.ts';
 import { HealthOptions } from '../core/health.ts';
+import { ModelRulesOptions } from '../core/model-rules.ts';
 import { PlacementOptions } from '../core/placement.ts';
 import { PolicyOptions } from '../core/policies/choice.ts';
 import { QuarantineOptions } from '../core/quarantine.ts';
@@ -44,6 +45,7 @@ export const ConfigSchema = Type.Object(
       default: [],
     }),
     policy: PolicyOptions,
+    models: ModelRulesOptions,
     queue: SchedulerOptions,
     timeouts: TimeoutOptions,
     streams: StreamOptions,

@@ -1,4 +1,5 @@
 /** Everything an observer can learn, as one union. Core and http emit; observe subscribes; nobody waits for anybody. */
+import type { RewriteKind } from './model-rules.ts';
 import type { BackendId, ClientId, Millis, ModelName, Phase, RouteReason, Usage } from './types.ts';
 
 export type Event =
@@ -60,6 +61,13 @@ export type Event =
     }
   | { readonly kind: 'digest-skew'; readonly model: ModelName; readonly digests: readonly string[] }
   | { readonly kind: 'config-reloaded'; readonly ok: boolean; readonly message: string }
+  /** The operator's rules have changed a request before it was sent on. */
+  | {
+      readonly kind: 'request-rewritten';
+      /** As the client asked for it. */
+      readonly model: ModelName;
+      readonly rewrites: readonly RewriteKind[];
+    }
   /** A request has broken so many backends that it is refused for a while. */
   | {
       readonly kind: 'quarantined';

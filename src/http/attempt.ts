@@ -30,6 +30,8 @@ export interface Traveller {
   readonly reading: Reading;
   /** The usage in the answer is for us and not for the client. */
   readonly asksForUsage: boolean;
+  /** The body came compressed and is sent on plain. */
+  readonly isUnpacked: boolean;
   readonly job: Job;
   /** The sign of life its client gets while it waits; null when it gets none. */
   readonly pulse: Pulse | null;
@@ -122,7 +124,10 @@ function ask(traveller: Traveller, lease: Lease, dependencies: AttemptDependenci
     pulse,
     resumes: resumer === null ? null : { notes: resumer.notes(traveller, lease.backend) },
   });
-  const headers = requestHeaders(exchange.headers, account.requestId);
+  const headers = requestHeaders(
+    traveller.isUnpacked ? { ...exchange.headers, 'content-encoding': undefined } : exchange.headers,
+    account.requestId,
+  );
   const call = client(lease.backend).send(
     { method: 'POST', path: route.path, headers, body, repeatable: true, timeouts: timeouts(job.model, lease.warm) },
     relay,

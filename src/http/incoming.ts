@@ -5,12 +5,15 @@ import { needsZstd, zstdLimits } from '../dialects/content-encoding.ts';
 import type { Dialect, Reading, ReadContext, Route } from '../dialects/dialect.ts';
 import { blankReading } from '../dialects/reading.ts';
 import { rewriteBody } from '../dialects/rewrite.ts';
+import { applyRules, type RuleBook } from './rules.ts';
 
 export interface Incoming {
   readonly reading: Reading;
   readonly body: Buffer;
   /** The body asks for usage that its client did not ask for; it has to be taken out of the answer. */
   readonly asksForUsage: boolean;
+  /** The body came compressed and is sent on plain, because it was changed. */
+  readonly isUnpacked: boolean;
 }
 
 /** Throws GatewayError `bad-request` for what is no JSON. */
@@ -18,15 +21,23 @@ export async function readIncoming(
   route: Route,
   dialect: Dialect,
   body: Buffer,
-  { countTokens, ...context }: ReadContext & { readonly countTokens: boolean },
+  { countTokens, book, ...context }: ReadContext & { readonly countTokens: boolean; readonly book: RuleBook },
 ): Promise<Incoming> {
   const isCompressed = needsZstd(route, context.headers);
   const plain = isCompressed ? await decompressed(body) : body;
   // What can't be decompressed within Ollama's bounds is refused by whichever backend gets it, in Ollama's words.
-  if (plain === null) return { reading: blankReading, body, asksForUsage: false };
-  const reading = dialect.read(route, plain, context);
-  const asksForUsage = countTokens && !isCompressed && isUncounted(route, reading);
-  return { reading, body: asksForUsage ? rewriteBody(body, { includeUsage: true }) : body, asksForUsage };
+  if (plain === null) return { reading: blankReading, body, asksForUsage: false, isUnpacked: false };
+  const first = dialect.read(route, plain, context);
+  const ruled = applyRules({ route, dialect, body: plain, reading: first }, context, book);
+  const isUnpacked = isCompressed && ruled !== null;
+  const { body: toSend, reading } = ruled ?? { body, reading: first };
+  const asksForUsage = countTokens && (!isCompressed || isUnpacked) && isUncounted(route, reading);
+  return {
+    reading,
+    body: asksForUsage ? rewriteBody(toSend, { includeUsage: true }) : toSend,
+    asksForUsage,
+    isUnpacked,
+  };
 }
 
 /** Only OpenAI's older streams tell nothing unless they are asked. */

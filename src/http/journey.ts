@@ -15,6 +15,7 @@ import type { Exchange } from './exchange.ts';
 import { readIncoming } from './incoming.ts';
 import type { Pressure } from './pressure.ts';
 import { startPulse, type Pulse, type StreamOptions } from './streams.ts';
+import type { RuleBook } from './rules.ts';
 import type { Visit } from './visit.ts';
 
 export interface JourneyDependencies extends AttemptDependencies {
@@ -25,6 +26,7 @@ export interface JourneyDependencies extends AttemptDependencies {
   readonly limits: BodyLimits;
   readonly pressure: Pressure;
   readonly streams: StreamOptions;
+  readonly book: RuleBook;
   /** Answers a request that only takes a model out of memory: it needs no slot, and concerns more than one backend. */
   readonly unload: (visit: Visit, body: Buffer, reading: Reading) => Promise<void>;
 }
@@ -35,7 +37,7 @@ export async function journey(
   dialect: Dialect,
   dependencies: JourneyDependencies,
 ): Promise<void> {
-  const { clock, emit, hash, limits, pressure, streams, wallNow } = dependencies;
+  const { book, clock, emit, hash, limits, pressure, streams, wallNow } = dependencies;
   const account = openAccount(exchange, route.path, clock, emit);
   let modelText: string | null = null;
   let pulse: Pulse | null = null;
@@ -46,7 +48,12 @@ export async function journey(
     account.bytesIn = received.length;
     account.receivedAt = clock.now();
     const { countTokens } = streams;
-    const incoming = await readIncoming(route, dialect, received, { headers: exchange.headers, hash, countTokens });
+    const incoming = await readIncoming(route, dialect, received, {
+      headers: exchange.headers,
+      hash,
+      countTokens,
+      book,
+    });
     const { body, reading } = incoming;
     modelText = reading.modelText;
     account.stream = reading.stream;

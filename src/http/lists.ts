@@ -2,7 +2,8 @@
  * What is answered from memory: the greeting, the version, and the fleet's models as one list. Nothing here waits for a
  * backend, so a dead one can't slow it down. Texts and field order are Ollama's (ollama-wire §1, §3).
  */
-import type { Catalogue } from '../core/catalogue.ts';
+import type { Catalogue, CatalogueModel, OpenAiModel } from '../core/catalogue.ts';
+import type { ModelRules } from '../core/model-rules.ts';
 import type { Emit } from '../core/events.ts';
 import { canonicalModelName } from '../core/model-name.ts';
 import type { Clock } from '../core/types.ts';
@@ -17,6 +18,8 @@ export interface Lists {
 
 export interface ListsDependencies {
   readonly catalogue: Catalogue;
+  /** The operator's other names for models, listed beside them. */
+  readonly aliases: () => ModelRules['aliases'];
   readonly clock: Clock;
   readonly emit: Emit;
   /** Said while no backend has told its version yet. */
@@ -32,23 +35,26 @@ interface Page {
 const jsonUtf8 = 'application/json; charset=utf-8';
 const json = 'application/json';
 
-export function createLists({ catalogue, clock, emit, fallbackVersion }: ListsDependencies): Lists {
+export function createLists({ aliases, catalogue, clock, emit, fallbackVersion }: ListsDependencies): Lists {
   const tags = cached(
-    () => catalogue.installed(),
-    (models) => JSON.stringify({ models: models.map(({ entry, digests }) => ({ ...entry.raw, ...skew(digests) })) }),
+    () => [catalogue.installed(), aliases()] as const,
+    ([models, names]) => JSON.stringify({ models: [...models.map(asTag), ...aliasTags(catalogue, names)] }),
   );
   const ps = cached(
-    () => catalogue.resident(),
-    (models) => JSON.stringify({ models: models.map(({ entry }) => entry.raw) }),
+    () => [catalogue.resident()] as const,
+    ([models]) => JSON.stringify({ models: models.map(({ entry }) => entry.raw) }),
   );
   const models = cached(
-    () => catalogue.openAiModels(),
-    // Ollama's own word for an empty list is null.
-    (list) => `${JSON.stringify({ object: 'list', data: list.length === 0 ? null : list })}\n`,
+    () => [catalogue.openAiModels(), aliases()] as const,
+    ([list, names]) => {
+      const all = [...list, ...aliasModels(catalogue, names)];
+      // Ollama's own word for an empty list is null.
+      return `${JSON.stringify({ object: 'list', data: all.length === 0 ? null : all })}\n`;
+    },
   );
   const version = cached(
-    () => catalogue.version() ?? fallbackVersion,
-    (text) => JSON.stringify({ version: text }),
+    () => [catalogue.version() ?? fallbackVersion] as const,
+    ([text]) => JSON.stringify({ version: text }),
   );
   const greeting = Buffer.from('Ollama is running');
 
@@ -73,7 +79,8 @@ export function createLists({ catalogue, clock, emit, fallbackVersion }: ListsDe
 
   function oneModel(route: Route, text: string): Page {
     const name = canonicalModelName(text);
-    const found = name === null ? null : catalogue.find(name);
+    const target = aliases().find(({ alias }) => canonicalModelName(alias) === name)?.model ?? name;
+    const found = target === null ? null : catalogue.find(target);
     if (found === null) {
       const { status, headers, body } = unknownModelError(route, text);
       return { status, contentType: headers['content-type'] ?? json, body: Buffer.from(body) };
@@ -103,12 +110,34 @@ function skew(digests: ReadonlyMap<string, readonly string[]>): Record<string, u
   return digests.size < 2 ? {} : { llamero_digests: Object.fromEntries(digests) };
 }
 
-/** Renders again only when the source is another object or text than last time. */
-function cached<T>(source: () => T, render: (value: T) => string): () => Buffer {
-  let last: { readonly value: T; readonly body: Buffer } | null = null;
+function asTag({ entry, digests }: CatalogueModel): Record<string, unknown> {
+  return { ...entry.raw, ...skew(digests) };
+}
+
+/** An alias looks like the model it stands for, under its own name; nothing is listed while that can't be had. */
+function aliasTags(catalogue: Catalogue, names: ModelRules['aliases']): Record<string, unknown>[] {
+  return names.flatMap(({ alias, model }) => {
+    const found = catalogue.find(model);
+    return found === null ? [] : [{ ...asTag(found), name: alias, model: alias }];
+  });
+}
+
+function aliasModels(catalogue: Catalogue, names: ModelRules['aliases']): OpenAiModel[] {
+  return names.flatMap(({ alias, model }) => {
+    const found = catalogue.find(model);
+    const listed = found === null ? undefined : catalogue.openAiModels()[catalogue.installed().indexOf(found)];
+    return listed === undefined ? [] : [{ ...listed, id: alias }];
+  });
+}
+
+/** Renders again only when one of the sources is another object or text than last time. */
+function cached<T extends readonly unknown[]>(sources: () => T, render: (values: T) => string): () => Buffer {
+  let last: { readonly values: T; readonly body: Buffer } | null = null;
   return () => {
-    const value = source();
-    if (last === null || last.value !== value) last = { value, body: Buffer.from(render(value)) };
+    const values = sources();
+    if (last === null || values.some((value, index) => value !== last!.values[index])) {
+      last = { values, body: Buffer.from(render(values)) };
+    }
     return last.body;
   };
 }

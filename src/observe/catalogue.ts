@@ -3,6 +3,7 @@
  * neither can know a metric the other does not. Base units (seconds, bytes) throughout; no averages, they cannot be added up.
  */
 import { resumeOutcomes } from '../core/events.ts';
+import type { RewriteKind } from '../core/model-rules.ts';
 
 export type MetricType = 'counter' | 'gauge' | 'histogram';
 
@@ -67,6 +68,7 @@ export const defaultBuckets: Readonly<Record<BucketName, readonly number[]>> = {
   garbageCollection: [0.001, 0.01, 0.1, 1],
 };
 
+const rewrites = ['alias', 'fallback', 'num-ctx', 'keep-alive'] as const satisfies readonly RewriteKind[];
 const phases = ['receiving', 'queued', 'connecting', 'waiting', 'streaming'] as const;
 const routeReasons = ['only', 'warm', 'sticky', 'least-busy', 'cold', 'policy', 'placement'] as const;
 const rejections = ['queue-full', 'queue-timeout', 'no-backend', 'unknown-model', 'shutting-down'] as const;
@@ -217,6 +219,13 @@ export const told = {
     help: 'Streams lost in the middle while `resume.enabled`, by whether another backend went on with them.',
     labels: ['outcome'],
     zero: resumeOutcomes.map((outcome) => ({ outcome })),
+  },
+  rewritten: {
+    name: 'llamero_requests_rewritten_total',
+    type: 'counter',
+    help: 'Requests that a rule of `models` has changed, by what was changed.',
+    labels: ['kind'],
+    zero: rewrites.map((kind) => ({ kind })),
   },
   quarantined: {
     name: 'llamero_quarantined_total',

@@ -63,6 +63,7 @@ const writers: { readonly [Kind in Event['kind']]: Writer<OfKind<Event, Kind>> |
     const short = digests.map((digest) => plain(digest).slice(0, 12)).join(' ');
     return line('warn', 'model differs between backends', { model: plain(model), digests: short });
   },
+  'request-rewritten': null,
   quarantined: ({ requestId, model, failure }) =>
     line('warn', 'request quarantined: it broke one backend after the other', {
       request_id: plain(requestId),

@@ -153,6 +153,9 @@ function count(series: Series, modelLabel: ModelLabel, event: Exclude<Event, { k
     case 'stream-lost':
       series.add('resumes', { outcome: event.outcome }, 1);
       return;
+    case 'request-rewritten':
+      for (const kind of event.rewrites) series.add('rewritten', { kind }, 1);
+      return;
     case 'quarantined':
       series.add('quarantined', { model: modelLabel(event.model) }, 1);
       return;

@@ -76,6 +76,7 @@ export const events: { readonly [Kind in Event['kind']]: OfKind<Event, Kind> } =
     outcome: 'resumed',
     reason: '',
   },
+  'request-rewritten': { kind: 'request-rewritten', model: 'llama3.2:3b', rewrites: ['alias', 'num-ctx'] },
   quarantined: { kind: 'quarantined', requestId: 'r', model: 'llama3.2:3b', failure: 'backend-reset' },
   'config-reloaded': { kind: 'config-reloaded', ok: false, message: 'llamero.yaml:3:5 expected a number' },
   bug: { kind: 'bug', message: 'a lease is released once', stack: 'AssertionError: …' },
