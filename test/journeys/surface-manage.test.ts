@@ -127,6 +127,34 @@ describe('a pull', () => {
     });
   });
 
+  it('that its only backend breaks off is told so in the stream, which is cut', async (t) => {
+    for (const [kind, text] of [
+      ['cut', 'was lost in the middle of its answer'],
+      ['truncate', 'ended its answer before it was complete'],
+    ] as const) {
+      const { gateway, sims } = await house(t, [[]]);
+      sims[0]!.control.faults.add({ kind, path: '/api/pull', afterChunks: 1 });
+      const client = await rawClient(gateway.port, jsonRequest('/api/pull', { model: 'tiny' }));
+      await client.ended;
+      assert.ok(client.text().includes(`{"error":"backend gpu1 ${text}"}\n`), client.text());
+      assert.ok(!client.text().endsWith('0\r\n\r\n'));
+    }
+  });
+
+  it('that its only backend refuses gets the refusal; that nobody answers is an error of ours', async (t) => {
+    const { gateway, sims } = await house(t, [[]]);
+    sims[0]!.control.faults.add({ kind: 'error-line', path: '/api/pull', afterChunks: 1, text: 'no space left' });
+    const lines = await linesOf(await send(gateway, '/api/pull', { model: 'tiny' }));
+    assert.deepEqual(lines.at(-1), { error: 'no space left' });
+    await sims[0]!.close();
+    assert.equal((await send(gateway, '/api/pull', { model: 'tiny' })).status, 502);
+    const both = await house(t, [[], []], { config: 'placement: {pull: all}' });
+    await Promise.all(both.sims.map((simulated) => simulated.close()));
+    const answer = await send(both.gateway, '/api/pull', { model: 'tiny' });
+    assert.equal(answer.status, 503);
+    assert.match(((await answer.json()) as Line).error!, /refused the connection/);
+  });
+
   it('that all refuse gets the refusal itself', async (t) => {
     const { gateway } = await house(t, [[], []], { registry: 'unreachable', config: 'placement: {pull: all}' });
     const answer = await send(gateway, '/api/pull', { model: 'tiny', stream: false });
@@ -285,6 +313,19 @@ describe('a create from uploaded files', () => {
     );
     assert.deepEqual(lines.at(-1), { status: 'success' });
     assert.deepEqual(has(sims, 'mine'), [true, true, true]);
+  });
+
+  it('everywhere has a file only when all backends have it', async (t) => {
+    const { gateway, sims } = await house(t, [[], []], { config: 'placement: {create: all}' });
+    const bytes = gguf(1000);
+    const head = async () => (await fetch(`${gateway.url}/api/blobs/${digestOf(bytes)}`, { method: 'HEAD' })).status;
+    assert.equal(await head(), 404);
+    await (
+      await fetch(`${sims[0]!.url}/api/blobs/${digestOf(bytes)}`, { method: 'POST', body: new Uint8Array(bytes) })
+    ).text();
+    assert.equal(await head(), 404);
+    await upload(gateway, bytes);
+    assert.equal(await head(), 200);
   });
 
   it('everywhere names the backend that lost its file', async (t) => {
