@@ -8,7 +8,21 @@ import { mix } from './mix.ts';
 import { outage } from './outage.ts';
 import { overload } from './overload.ts';
 import { reloads } from './reloads.ts';
+import { resume } from './resume.ts';
 import { slowSenders } from './slow-senders.ts';
 import { stalled } from './stalled.ts';
 
-export const scenarios = [kills, outage, hang, leavers, stalled, slowSenders, overload, reloads, lethal, clock, mix];
+export const scenarios = [
+  kills,
+  outage,
+  hang,
+  leavers,
+  stalled,
+  slowSenders,
+  overload,
+  reloads,
+  lethal,
+  clock,
+  mix,
+  resume,
+];
