@@ -361,6 +361,7 @@ function createHandling(rooms: Rooms): (config: Config) => Handling {
     const times = timeoutsFor(timeouts);
     const book = { rules: createModelRules(models), canServe, emit };
     const surface = createSurface(known, {
+      book,
       limits,
       placement,
       surface: surfaceOptions,

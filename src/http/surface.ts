@@ -9,6 +9,7 @@ import type { PlacementOptions } from '../core/placement.ts';
 import type { BackendId, Clock } from '../core/types.ts';
 import type { Reading } from '../dialects/dialect.ts';
 import { createBlobs } from './blobs.ts';
+import type { RuleBook } from './rules.ts';
 import type { BodyLimits } from './body.ts';
 import { createForward, type Forward } from './forward.ts';
 import { createManage } from './manage.ts';
@@ -33,6 +34,7 @@ export interface SurfaceSettings {
   readonly placement: PlacementOptions;
   readonly surface: SurfaceOptions;
   readonly limits: BodyLimits;
+  readonly book: RuleBook;
   /** Those of inference. */
   readonly timeouts: CallTimeouts;
 }
@@ -49,9 +51,9 @@ const signsOut: ReadonlySet<string> = new Set(['signout', 'user-key']);
 
 export function createSurface(
   { memory, ...others }: SurfaceDependencies,
-  { placement, surface, limits, timeouts }: SurfaceSettings,
+  { placement, surface, book, limits, timeouts }: SurfaceSettings,
 ): Surface {
-  const grounds: Grounds = { ...others, limits, timeouts: quickTimeouts(timeouts.connect, surface) };
+  const grounds: Grounds = { ...others, book, limits, timeouts: quickTimeouts(timeouts.connect, surface) };
   const manage = createManage({ grounds, blobs: createBlobs(grounds, memory, placement) }, placement);
   const proxy = createProxy(grounds, surface);
   const forward = createForward(grounds, timeouts);

@@ -8,6 +8,7 @@ import type { BackendView } from '../core/fleet.ts';
 import type { BackendId, Clock, Millis } from '../core/types.ts';
 import type { Dialect, Reading, Route } from '../dialects/dialect.ts';
 import { openAccount, type Account } from './account.ts';
+import { applyRules, type RuleBook } from './rules.ts';
 import { receiveBody, type BodyLimits } from './body.ts';
 import { answerError, answerUnknownModel, asGatewayError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
@@ -24,6 +25,7 @@ export interface Grounds {
   readonly emit: Emit;
   readonly hash: (text: string | Uint8Array) => string;
   readonly limits: BodyLimits;
+  readonly book: RuleBook;
   /** For questions that are answered at once. */
   readonly timeouts: CallTimeouts;
 }
@@ -78,11 +80,15 @@ export async function receiveVisit(
 /** The body, whole, and what the dialect makes of it. */
 export async function readVisit(
   { exchange, route, dialect, account }: Visit,
-  { limits, clock, hash }: Grounds,
+  { book, limits, clock, hash }: Grounds,
 ): Promise<{ readonly body: Buffer; readonly reading: Reading }> {
-  const body = await receiveBody(exchange.request, limits, clock);
-  account.bytesIn = body.length;
-  const reading = dialect.read(route, body, { headers: exchange.headers, hash });
+  const received = await receiveBody(exchange.request, limits, clock);
+  account.bytesIn = received.length;
+  const context = { headers: exchange.headers, hash };
+  const first = { body: received, reading: dialect.read(route, received, context) };
+  // Only looking: what changes a model is about the name it says.
+  const ruled = route.endpoint === 'show' ? applyRules({ route, dialect, ...first }, context, book) : null;
+  const { body, reading } = ruled ?? first;
   account.model = reading.model;
   account.stream = reading.stream;
   account.phase = 'waiting';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { zstdCompressSync } from 'node:zlib';
 import { describe, it } from 'node:test';
-import { fakeOllama } from '../support/fake-ollama.ts';
+import { fakeOllama, type Asked } from '../support/fake-ollama.ts';
 import { startGateway } from '../support/gateway.ts';
 
 const config = `
@@ -34,6 +34,14 @@ describe('the operator’s rules about models', () => {
     const gateway = await startGateway(t, [ollama], { config });
     await (await gateway.chat({ model: 'big' })).text();
     assert.equal((JSON.parse(ollama.asked[0]!.body) as { model: string }).model, 'tiny');
+  });
+
+  it('show the model an alias stands for', async (t) => {
+    const handler = ({ body, response }: Asked) => void response.end(JSON.stringify({ asked: body }));
+    const ollama = await fakeOllama(t, { handler });
+    const gateway = await startGateway(t, [ollama], { config });
+    const answer = await fetch(`${gateway.url}/api/show`, { method: 'POST', body: '{"model":"gpt-4o"}' });
+    assert.deepEqual(await answer.json(), { asked: '{"model":"tiny"}' });
   });
 
   it('show aliases in the lists', async (t) => {
