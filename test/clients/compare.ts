@@ -18,7 +18,11 @@ export function differences(direct: unknown, gateway: unknown, path = ''): reado
   }
   if (!isRecord(direct) || !isRecord(gateway)) return [{ path, direct, gateway }];
   const names = { direct: Object.keys(direct), gateway: Object.keys(gateway) };
-  if (names.direct.join() !== names.gateway.join()) return [{ path: `keys of ${path}`, ...names }];
+  if (names.direct.join() !== names.gateway.join())
+    return [
+      { path: `keys of ${path}`, ...names },
+      { path, direct, gateway },
+    ];
   return names.direct.flatMap((name) =>
     differences(direct[name], gateway[name], path === '' ? name : `${path}.${name}`),
   );

@@ -25,7 +25,7 @@ describe('two observations', () => {
     assert.deepEqual(differences(value, structuredClone(value)), []);
     const paths = (other: unknown): string[] => differences(value, other).map(({ path }) => path);
     assert.deepEqual(paths({ a: '1', b: [{ c: 'x' }] }), ['a']);
-    assert.deepEqual(paths({ b: [{ c: 'x' }], a: 1 }), ['keys of ']);
+    assert.deepEqual(paths({ b: [{ c: 'x' }], a: 1 }), ['keys of ', '']);
     assert.deepEqual(paths({ a: 1, b: [{ c: 'y' }, 2] }), ['b[0].c', 'b.length']);
     assert.deepEqual(paths({ a: 1, b: null }), ['b']);
     assert.deepEqual(paths(null), ['']);

@@ -33,12 +33,16 @@ export async function judgeCell(client: Client, column: Column): Promise<Verdict
 }
 
 async function judgeStep(client: Client, column: Column, step: Step): Promise<Verdict> {
-  const direct = column.gatewayOnly === true ? null : await perform('direct', client, column, step);
-  const gateway = await perform('gateway', client, column, step);
-  const verdict = compare(column, direct ?? nothingSeen, gateway);
-  if (verdict.kind !== 'different') return verdict;
   const where = `${client.name}, ${column.name}, ${step.call} ${step.model}`;
-  return { kind: 'different', problems: verdict.problems.map((problem) => `${where}: ${problem}`) };
+  try {
+    const direct = column.gatewayOnly === true ? nothingSeen : await perform('direct', client, column, step);
+    const verdict = compare(column, direct, await perform('gateway', client, column, step));
+    if (verdict.kind !== 'different') return verdict;
+    return { kind: 'different', problems: verdict.problems.map((problem) => `${where}: ${problem}`) };
+  } catch (error) {
+    // A client whose process ended, or a backend that does not know that its client has left.
+    return { kind: 'different', problems: [`${where}: ${(error as Error).message}`] };
+  }
 }
 
 const nothingSeen: Observation = { saw: [], raised: null };
@@ -85,21 +89,21 @@ async function perform(side: Side, client: Client, column: Column, step: Step): 
     const { call, model } = step;
     const hung = setTimeout(patienceMs, `no end within ${patienceMs / 1_000} s`, { ref: false });
     const seen = await Promise.race([client.observe(call, { url: stage.url, model }), hung]);
-    if (typeof seen === 'string') return { saw: [], raised: { class: 'hung', message: seen } };
-    if (column.ends === 'left') await freed(stage);
+    if (typeof seen === 'string') throw new Error(`${side}: ${seen}`);
+    if (column.ends === 'left') await freed(side, stage);
     return { saw: steady(seen.saw) as unknown[], raised: steady(seen.raised) as Observation['raised'] };
   });
 }
 
 /** Resolves once the backend that served a client that left knows it and has its slot back. */
-async function freed({ backends }: Stage): Promise<void> {
+async function freed(side: Side, { backends }: Stage): Promise<void> {
   const left = backends.map(({ control }) => control.journal.until(({ kind }) => kind === 'client-left'));
   const waited = await Promise.race([...left, setTimeout(leavingMs, null, { ref: false })]);
-  assert.ok(waited, `no backend was told within ${leavingMs} ms that the client had left`);
+  assert.ok(waited, `${side}: no backend was told within ${leavingMs} ms that the client had left`);
   const active = backends.flatMap(({ control }) => control.machine.resident().map((runner) => runner.active));
   assert.deepEqual(
     active,
     active.map(() => 0),
-    'a slot is still taken',
+    `${side}: a slot is still taken`,
   );
 }

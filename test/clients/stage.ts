@@ -2,7 +2,7 @@
 import type { SimulatorOptions } from '../../src/simulator/options.ts';
 import type { SimulatedOllama } from '../../src/simulator/server.ts';
 import type { Closer } from '../support/closer.ts';
-import { probesOnce, startGateway } from '../support/gateway.ts';
+import { startGateway } from '../support/gateway.ts';
 import { simulatedOllamas } from '../support/simulated.ts';
 
 export type Side = 'direct' | 'gateway';
@@ -25,10 +25,14 @@ const alike: Partial<SimulatorOptions> = {
   answerTokens: 12,
 };
 
+/** One look at each backend, and no load of the machine that makes the gateway refuse or give up anything. */
+const undisturbed =
+  'probes: {interval: 1h, inventoryInterval: 1h, residencyInterval: 1h, timeout: 10s}\noverload: {loopDelay: 0}\n';
+
 /** `config`: YAML of the gateway. */
 export async function setStage(side: Side, closer: Closer, config = ''): Promise<Stage> {
   const backends = await simulatedOllamas(closer, side === 'direct' ? 1 : behindGateway, alike);
   if (side === 'direct') return { url: backends[0]!.url, backends };
-  const gateway = await startGateway(closer, backends, { config: probesOnce + config });
+  const gateway = await startGateway(closer, backends, { config: undisturbed + config });
   return { url: gateway.url, backends };
 }
