@@ -80,6 +80,15 @@ describe('an OpenAI stream whose client did not ask for usage', () => {
     }
   });
 
+  it('gets the same under a content type that is not one of a stream', async (t) => {
+    const simulated = await simulatedOllama(t, { models: ['tiny'], answerTokens: 4 });
+    simulated.control.faults.add({ kind: 'content-type', value: 'text/plain' });
+    const gateway = await startGateway(t, [simulated]);
+    const text = await (await post(gateway, '/v1/chat/completions', { ...question, stream: true })).text();
+    assert.match(text, /"finish_reason":"stop".*\n\ndata: \[DONE\]\n\n$/);
+    assert.ok(!text.includes('"usage"'));
+  });
+
   it('keeps its usage when the client asked, and is not touched when that is configured', async (t) => {
     const simulated = await simulatedOllama(t, { models: ['tiny'] });
     const gateway = await startGateway(t, [simulated]);
