@@ -2,7 +2,7 @@
  * A backend of a chaos run, a process of its own that can be killed at any moment: answers an Ollama's probes, and any request as
  * the script in its prompt says. Every event is written out before it happens on the wire, so that a kill loses none.
  *
- * Arguments: name, life (how often it has been started), port or 0, file for events. The parent may send a `Mood`.
+ * Arguments: its name, and a file for events. The parent sends `Order`s; before the first it is a spare, and does not listen.
  */
 import { openSync, writeSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -32,9 +32,14 @@ import {
  */
 export type Mood = 'well' | 'wedged' | 'deaf' | 'busy';
 
-const [name = 'b1', life = '1', port = '0', file = '/dev/null'] = process.argv.slice(2);
+export type Order =
+  /** `life` is how often a backend of this name has been started; port 0 is any. The parent is told the port. */
+  { readonly do: 'listen'; readonly life: number; readonly port: number } | { readonly do: 'be'; readonly mood: Mood };
+
+const [name = 'b1', file = '/dev/null'] = process.argv.slice(2);
 const log = openSync(file, 'a');
 let mood: Mood = 'well';
+let life = 0;
 let count = 0;
 
 function tell(event: HistoryEvent): void {
@@ -252,13 +257,19 @@ const refusals: Readonly<Record<number, string>> = {
 };
 
 process.on('message', (message) => {
-  mood = message as Mood;
+  const order = message as Order;
+  if (order.do === 'be') {
+    mood = order.mood;
+    return;
+  }
+  ({ life } = order);
+  server.listen({ host: '127.0.0.1', port: order.port, backlog: 4096 }, () => {
+    tell({ kind: 'listening', at: now(), backend: name });
+    process.send?.({ port: (server.address() as AddressInfo).port });
+  });
 });
 process.on('disconnect', () => process.exit());
 
 server.keepAliveTimeout = 0;
 server.requestTimeout = 0;
-server.listen({ host: '127.0.0.1', port: Number(port), backlog: 4096 }, () => {
-  tell({ kind: 'listening', at: now(), backend: name });
-  process.send?.({ port: (server.address() as AddressInfo).port });
-});
+process.send?.('ready');

@@ -5,25 +5,39 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { nowMicros } from '../load/script.ts';
-import type { Mood } from './backend.ts';
+import type { Mood, Order } from './backend.ts';
 import type { HistoryEvent } from './history.ts';
+
+export interface HerdOptions {
+  readonly directory: string;
+  /** Whether a second process stands by for each, so that a restart takes no longer than it is meant to. */
+  readonly spares: boolean;
+  readonly tell: (event: HistoryEvent) => void;
+}
+
+/** A process that has started and does not listen yet. */
+interface Ready {
+  readonly child: ChildProcess;
+  readonly ready: Promise<unknown>;
+}
 
 export class Member {
   readonly name: string;
   readonly file: string;
   port = 0;
-  life = 0;
   kills = 0;
-  readonly #tell: (event: HistoryEvent) => void;
+  readonly #options: HerdOptions;
+  #life = 0;
+  #spare: Ready | null = null;
   #child: ChildProcess | null = null;
   #isListening = false;
   /** Called when the process has ended without being asked to. */
   onDeath: (() => void) | null = null;
 
-  constructor(name: string, directory: string, tell: (event: HistoryEvent) => void) {
+  constructor(name: string, options: HerdOptions) {
     this.name = name;
-    this.file = join(directory, `${name}.jsonl`);
-    this.#tell = tell;
+    this.file = join(options.directory, `${name}.jsonl`);
+    this.#options = options;
   }
 
   get isUp(): boolean {
@@ -32,24 +46,17 @@ export class Member {
 
   /** Resolves when it listens. */
   async start(): Promise<void> {
-    this.life += 1;
-    const program = fileURLToPath(import.meta.resolve('./backend.ts'));
-    const child = spawn(process.execPath, [program, this.name, String(this.life), String(this.port), this.file], {
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    });
+    this.#life += 1;
+    const { child, ready } = this.#spare ?? this.#spawn();
     this.#child = child;
-    child.once('exit', () => {
-      this.#isListening = false;
-      if (this.#child !== child) return;
-      this.#child = null;
-      this.#tell({ kind: 'killed', at: nowMicros() / 1000, backend: this.name });
-      this.kills += 1;
-      this.onDeath?.();
-    });
+    this.#spare = this.#options.spares ? this.#spawn() : null;
+    child.once('exit', () => this.#ended(child));
+    await ready;
+    send(child, { do: 'listen', life: this.#life, port: this.port });
     const [message] = (await Promise.race([once(child, 'message'), once(child, 'exit')])) as [{ port?: number } | null];
     if (typeof message !== 'object' || message?.port === undefined) return;
     this.port = message.port;
-    this.#isListening = true;
+    this.#isListening = this.#child === child;
   }
 
   /** As `kill -9`; resolves when it is dead. */
@@ -60,21 +67,51 @@ export class Member {
     this.#isListening = false;
     this.kills += 1;
     const gone = once(child, 'exit');
-    this.#tell({ kind: 'killed', at: nowMicros() / 1000, backend: this.name });
+    this.#options.tell({ kind: 'killed', at: nowMicros() / 1000, backend: this.name });
     child.kill('SIGKILL');
     await gone;
   }
 
-  become(mood: Mood): void {
-    this.#child?.send(mood);
+  /** Kills it, and what stands by for it. */
+  async end(): Promise<void> {
+    this.#spare?.child.kill('SIGKILL');
+    this.#spare = null;
+    await this.kill();
   }
+
+  become(mood: Mood): void {
+    if (this.#child !== null) send(this.#child, { do: 'be', mood });
+  }
+
+  #spawn(): Ready {
+    const program = fileURLToPath(import.meta.resolve('./backend.ts'));
+    const child = spawn(process.execPath, [program, this.name, this.file], {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    // It may be killed while an order is on its way.
+    child.on('error', () => {});
+    return { child, ready: Promise.race([once(child, 'message'), once(child, 'exit')]) };
+  }
+
+  #ended(child: ChildProcess): void {
+    if (this.#child !== child) return;
+    this.#child = null;
+    this.#isListening = false;
+    this.#options.tell({ kind: 'killed', at: nowMicros() / 1000, backend: this.name });
+    this.kills += 1;
+    this.onDeath?.();
+  }
+}
+
+function send(child: ChildProcess, order: Order): void {
+  if (child.connected) child.send(order);
 }
 
 export class Herd {
   readonly members: readonly Member[];
 
-  constructor(count: number, directory: string, tell: (event: HistoryEvent) => void) {
-    this.members = Array.from({ length: count }, (_, index) => new Member(`b${index + 1}`, directory, tell));
+  constructor(count: number, options: HerdOptions) {
+    this.members = Array.from({ length: count }, (_, index) => new Member(`b${index + 1}`, options));
   }
 
   async start(): Promise<void> {
@@ -82,7 +119,7 @@ export class Herd {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.members.map((member) => member.kill()));
+    await Promise.all(this.members.map((member) => member.end()));
   }
 
   get up(): number {

@@ -17,6 +17,8 @@ export interface StageOptions {
   readonly backends: number;
   /** Slots of each. */
   readonly slots: number;
+  /** Whether a second process stands by for each backend: for those that are killed often. */
+  readonly spares?: boolean;
   /** YAML sections beside `backends`, `listen.address` and `admin.address`. */
   readonly config?: string;
   readonly rules?: Partial<Rules>;
@@ -57,7 +59,11 @@ export class Stage {
     const { directory, backends } = options;
     mkdirSync(directory, { recursive: true });
     const told: HistoryEvent[] = [];
-    const herd = new Herd(backends, directory, (event) => void told.push(event));
+    const herd = new Herd(backends, {
+      directory,
+      spares: options.spares === true,
+      tell: (event) => void told.push(event),
+    });
     await herd.start();
     const config = configOf(herd, options);
     const { program, wallShifts } = options;

@@ -44,7 +44,14 @@ interface SoakOptions {
 
 async function main(options: SoakOptions): Promise<boolean> {
   const directory = mkdtempSync(join(tmpdir(), 'llamero-soak-'));
-  const stage = await Stage.open({ directory, backends: 4, slots: mixSlots, config: mixConfig, seed: options.seed });
+  const stage = await Stage.open({
+    directory,
+    backends: 4,
+    spares: true,
+    slots: mixSlots,
+    config: mixConfig,
+    seed: options.seed,
+  });
   const violations: Violation[] = [];
   const endings: Record<string, number> = {};
   const begin = performance.now();

@@ -18,7 +18,7 @@ export const kills: Scenario = {
     const count = circumstances.quick ? 5_000 : 100_000;
     return perform(
       circumstances,
-      { backends: 4, slots: 32, config },
+      { backends: 4, spares: true, slots: 32, config },
       async (stage) => {
         const stop = startKiller(stage.herd, { lifeMs: 2_000, deadMs: 600, luck: stage.luck });
         stage.deadlineMs = 45_000;

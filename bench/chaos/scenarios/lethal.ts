@@ -30,7 +30,7 @@ function one(
 ): ReturnType<Scenario['run']> {
   return perform(
     circumstances,
-    { backends: 4, slots: 8, name: when.replaceAll(' ', '-') },
+    { backends: 4, spares: true, slots: 8, name: when.replaceAll(' ', '-') },
     async (stage) => {
       const stop = supervise(stage.herd, 300);
       let isDone = false;

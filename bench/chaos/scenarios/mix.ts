@@ -23,7 +23,7 @@ export const mix: Scenario = {
     const count = circumstances.quick ? 3_000 : 30_000;
     return perform(
       circumstances,
-      { backends: 4, slots: mixSlots, config: mixConfig },
+      { backends: 4, spares: true, slots: mixSlots, config: mixConfig },
       async (stage) => {
         stage.deadlineMs = mixDeadlineMs;
         const stop = startTroubles(stage);

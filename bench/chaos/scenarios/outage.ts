@@ -20,7 +20,7 @@ export const outage: Scenario = {
     const afterwards = 4_000;
     return perform(
       circumstances,
-      { backends: 4, slots: 16, config },
+      { backends: 4, spares: true, slots: 16, config },
       async (stage) => {
         stage.deadlineMs = queueMs;
         const load = askAtRate(stage.clients, { rate, lastsMs: before + downMs + afterwards }, () =>
