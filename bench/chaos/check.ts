@@ -18,11 +18,11 @@ export interface Rules {
   readonly budgetWindowMs: number;
   /** How much longer than its deadline a request may take. */
   readonly graceMs: number;
-  /** How soon a backend's work must stop when its client has left: 99 of 100 times, and always. */
+  /** How soon a backend's work must stop when its client has left, 99 of 100 times. */
   readonly abortP99Ms: number;
-  readonly abortMs: number;
-  /** How far apart two processes may see the same thing. */
+  /** How much later one process may see the same thing than another, usually and at most. */
   readonly blurMs: number;
+  readonly lateMs: number;
 }
 
 export const usualRules: Rules = {
@@ -33,8 +33,8 @@ export const usualRules: Rules = {
   budgetWindowMs: 10_000,
   graceMs: 1_000,
   abortP99Ms: 100,
-  abortMs: 1_000,
   blurMs: 150,
+  lateMs: 1_000,
 };
 
 export interface Violation {

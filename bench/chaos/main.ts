@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { readArguments, usage, type ChaosOptions } from './arguments.ts';
 import { check, usualRules, type Violation } from './check.ts';
 import { readHistory, writeHistory } from './history.ts';
+import { watchPressure } from './pressure.ts';
 import type { Finding, Scenario } from './scenario.ts';
 import { scenarios } from './scenarios/index.ts';
 
@@ -51,17 +52,18 @@ async function play(scenario: Scenario, options: ChaosOptions, parent: string): 
   const directory = join(parent, scenario.id);
   console.log(`\n${scenario.id}  ${scenario.title}`);
   const begin = performance.now();
+  const pressure = watchPressure();
   const finding = await scenario.run({ quick, seed, directory });
   print(finding);
   const holds = finding.violations.length === 0 && finding.bars.every((bar) => bar.holds);
-  const seconds = ((performance.now() - begin) / 1000).toFixed(1);
+  const took = `${((performance.now() - begin) / 1000).toFixed(1)} s; ${pressure()}`;
   if (holds && !keep) {
-    console.log(`     ${seconds} s`);
+    console.log(`       ${took}`);
     return true;
   }
   const file = join(directory, 'history.jsonl');
   writeHistory(file, finding.events);
-  console.log(`     ${seconds} s; history: ${file}`);
+  console.log(`       ${took}\n       history: ${file}`);
   return holds;
 }
 

@@ -54,13 +54,15 @@ export interface FailureRule {
   readonly lethal?: true;
   /** Whether it strikes all that runs there at the same time: one death is one failure, however many requests it takes. */
   readonly shared?: true;
+  /** Whether nothing was sent: then it is no try, and the next costs nothing of the budget. */
+  readonly unsent?: true;
   /** What the client is told when nothing else can be tried; null: the backend's own answer passes unchanged. */
   readonly code: FailureCode | null;
 }
 
 /** How an attempt can fail. Its keys are the values of the `failure` label in metrics and logs. */
 export const attemptFailures = {
-  'backend-refused': { elsewhere: true, against: 'backend', shared: true, code: 'backend-refused' },
+  'backend-refused': { elsewhere: true, against: 'backend', shared: true, unsent: true, code: 'backend-refused' },
   'backend-connect-timeout': { elsewhere: true, against: 'backend', code: 'backend-connect-timeout' },
   'backend-reset': { elsewhere: true, against: 'backend', lethal: true, shared: true, code: 'backend-reset' },
   'backend-protocol': { elsewhere: true, against: 'backend', code: 'backend-protocol' },
@@ -99,6 +101,11 @@ export function isLethal(failure: string): boolean {
 /** Whether other requests on the same backend fail in the same way at the same time. */
 export function isShared(failure: string): boolean {
   return ruleOf(failure)?.shared === true;
+}
+
+/** Whether the backend has been sent nothing, so that the request may as well go to another. */
+export function isUnsent(failure: string): boolean {
+  return ruleOf(failure)?.unsent === true;
 }
 
 /** Undefined for what is no failure of an attempt. */
@@ -153,7 +160,7 @@ export function createRetry({ rng }: { readonly rng: Rng }, options: RetryOption
   };
 }
 
-/** The budget is asked last, and only when everything else speaks for a retry. */
+/** The budget is asked last, and only when everything else speaks for a retry that costs something. */
 function decideRetry(
   attempt: FailedAttempt,
   budget: RetryBudget,
@@ -166,7 +173,7 @@ function decideRetry(
   if (attempt.tried >= options.backends) return { retry: false, why: 'attempts' };
   const delayMs = backoff(attempt.tried, options, rng);
   if (delayMs >= attempt.remainingMs) return { retry: false, why: 'deadline' };
-  if (!budget.withdraw(now)) return { retry: false, why: 'budget' };
+  if (!isUnsent(attempt.failure) && !budget.withdraw(now)) return { retry: false, why: 'budget' };
   return { retry: true, delayMs };
 }
 

@@ -3,7 +3,7 @@
  * acquire and relay, and the only place that may try another backend is `firstAnswer`.
  */
 import { GatewayError } from '../core/errors.ts';
-import type { Retry } from '../core/retry.ts';
+import { isUnsent, type Retry } from '../core/retry.ts';
 import type { Lease, Scheduler } from '../core/scheduler.ts';
 import type { BackendId, Clock, Job, Millis } from '../core/types.ts';
 import type { Dialect, Reading, Route } from '../dialects/dialect.ts';
@@ -109,7 +109,7 @@ async function firstAnswer(traveller: Traveller, dependencies: JourneyDependenci
     const failed = await attempt(traveller, lease, dependencies);
     if (failed === null) return;
     // Who refuses has been sent nothing, and is down until it accepts again: that is no try. Refusing twice is one.
-    if (failed.failure !== 'backend-refused' || refusedBy.has(lease.backend)) tried.push(lease.backend);
+    if (!isUnsent(failed.failure) || refusedBy.has(lease.backend)) tried.push(lease.backend);
     else refusedBy.add(lease.backend);
     const next = await anotherLease(failed, tried, traveller, dependencies);
     const { failure } = failed;
@@ -147,7 +147,7 @@ async function anotherLease(
   try {
     return await acquire(traveller, tried, dependencies);
   } catch (error) {
-    if (isAboutUs(error) || failed.failure === 'backend-refused') throw error;
+    if (isAboutUs(error) || isUnsent(failed.failure)) throw error;
     return null;
   }
 }

@@ -8,6 +8,7 @@ import {
   failureOutcome,
   isLethal,
   isShared,
+  isUnsent,
   type AttemptFailure,
   type FailedAttempt,
   type FailureRule,
@@ -34,7 +35,7 @@ function retry(options: Partial<RetryOptions> = {}, seed = 1): Retry {
 
 function attempt(rest: Partial<FailedAttempt> = {}): FailedAttempt {
   return {
-    failure: 'backend-refused',
+    failure: 'backend-reset',
     committed: false,
     repeatable: true,
     tried: 1,
@@ -204,6 +205,17 @@ describe('attempt failures', () => {
   it('are shared when they strike all that runs on a backend', () => {
     assert.deepEqual(all.filter(isShared), ['backend-refused', 'backend-reset', 'backend-lost']);
     assert.equal(isShared('client-gone') || isLethal('client-gone') || isShared('toString'), false);
+  });
+
+  it('cost nothing when nothing was sent', () => {
+    assert.deepEqual(all.filter(isUnsent), ['backend-refused']);
+    const poor = retry({ budget: 0, budgetFloor: 0 });
+    assert.deepEqual(poor.decide(attempt({ failure: 'backend-reset' }), 0), { retry: false, why: 'budget' });
+    assert.equal(poor.decide(attempt({ failure: 'backend-refused' }), 0).retry, true);
+    assert.deepEqual(poor.decide(attempt({ failure: 'backend-refused', tried: 2 }), 0), {
+      retry: false,
+      why: 'attempts',
+    });
   });
 
   it('have an answer in the table of failures, or pass the backend’s own', () => {
