@@ -213,6 +213,7 @@ function submit(
     {
       token: () =>
         token?.(() => {
+          world.journal.note('stalled', { request: exchange.id });
           handle.pause();
           exchange.onDrain(() => handle.resume());
         }),

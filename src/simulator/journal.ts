@@ -33,6 +33,7 @@ export type EventKind =
   | 'request'
   | 'answered'
   | Ending
+  | 'stalled'
   | 'load-started'
   | 'load-finished'
   | 'load-aborted'

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { SimulatedOllama } from '../../src/simulator/server.ts';
+import { realSystem, type System } from '../../src/system.ts';
 import { jsonRequest, rawClient } from '../support/raw-client.ts';
 import { simulatedOllama, simulatedOllamas } from '../support/simulated.ts';
+import { virtualClock } from '../support/virtual-clock.ts';
 
 async function post({ url }: SimulatedOllama, path: string, body: unknown): Promise<{ status: number; json: unknown }> {
   const answer = await fetch(url + path, { method: 'POST', body: JSON.stringify(body) });
@@ -16,6 +18,21 @@ interface Loaded {
 
 async function ps({ url }: SimulatedOllama): Promise<Loaded['models']> {
   return ((await (await fetch(`${url}/api/ps`)).json()) as Loaded).models;
+}
+
+/** Time that passes only when a test lets it. */
+function virtualSystem() {
+  const clock = virtualClock();
+  const system: System = { ...realSystem, clock, wallNow: () => 1.8e12 };
+  /** Lets time pass until the promise is settled. */
+  async function during<T>(promise: Promise<T>): Promise<T> {
+    const settled = new AbortController();
+    const settle = (): void => settled.abort();
+    promise.then(settle, settle);
+    while (!settled.signal.aborted) await clock.advance(10);
+    return promise;
+  }
+  return { clock, system, during };
 }
 
 const generate = (model: string, more: object = {}) => ({ model, prompt: 'hi', stream: false, ...more });
@@ -96,16 +113,17 @@ describe('a simulated Ollama’s scheduling, seen from outside', () => {
   });
 
   it('finds a prompt it has seen in its cache: the same count in less time', async (t) => {
-    const simulated = await simulatedOllama(t, { models: ['tiny'], prefillTokensPerSecond: 50_000 });
+    const { system, during } = virtualSystem();
+    const simulated = await simulatedOllama(t, { models: ['tiny'], prefillTokensPerSecond: 1_000 }, system);
     const prompt = 'water '.repeat(2_000);
     const spent: { count: number; ns: number }[] = [];
     for (let i = 0; i < 2; i++) {
-      const { json } = await post(simulated, '/api/generate', generate('tiny', { prompt }));
+      const { json } = await during(post(simulated, '/api/generate', generate('tiny', { prompt })));
       const { prompt_eval_count: count, prompt_eval_duration: ns } = json as Record<string, number>;
       spent.push({ count: count!, ns: ns! });
     }
     assert.equal(spent[0]!.count, spent[1]!.count);
-    assert.ok(spent[1]!.ns * 5 < spent[0]!.ns, JSON.stringify(spent));
+    assert.ok(spent[0]!.ns >= 3e9 && spent[1]!.ns < 1e8, JSON.stringify(spent));
   });
 });
 
@@ -137,24 +155,12 @@ describe('a client that leaves', () => {
 
   it('after it has stopped reading, takes its slot for good when that bug is on', async (t) => {
     for (const slotLeak of [false, true]) {
-      const simulated = await simulatedOllama(t, {
-        models: ['tiny'],
-        slots: 1,
-        slotLeak,
-        answerTokens: 10_000,
-        tokensPerSecond: 1e6,
-      });
-      // Long tokens fill the connection soon.
-      simulated.control.scripts.add({ content: Array.from({ length: 400 }, () => 'x'.repeat(100_000)) });
+      const simulated = await simulatedOllama(t, { models: ['tiny'], slots: 1, slotLeak });
+      // More than a connection holds.
+      simulated.control.scripts.add({ content: ['x'.repeat(30_000_000), 'y'] });
       const client = await rawClient(simulated.port, jsonRequest('/api/generate', { model: 'tiny', prompt: 'hi' }));
       client.stall();
-      await simulated.control.journal.until(({ kind }) => kind === 'answered');
-      let seen = -1;
-      const sent = (): number => simulated.control.journal.requests[0]!.bytesSent;
-      while (sent() !== seen) {
-        seen = sent();
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
+      await simulated.control.journal.until(({ kind }) => kind === 'stalled');
       client.leave();
       await simulated.control.journal.until(({ kind }) => kind === 'client-left');
       const [runner] = simulated.control.machine.resident();
@@ -233,9 +239,9 @@ describe('the control API', () => {
       starvation: true,
     });
     assert.equal((await call(simulated, 'POST', '/actions', { action: 'refuse', forMs: 30 })).status, 204);
-    await simulated.control.journal.until(({ kind }) => kind === 'refusing');
-    simulated.control.journal.clear();
-    await simulated.control.journal.until(({ kind }) => kind === 'listening');
+    const { journal } = simulated.control;
+    const { at: since } = await journal.until(({ kind }) => kind === 'refusing');
+    await journal.until(({ kind, at }) => kind === 'listening' && at > since);
     assert.equal((await call(simulated, 'POST', '/actions', { action: 'crash', downMs: 1 })).status, 204);
     await simulated.control.journal.until(({ kind }) => kind === 'crashed');
   });
@@ -243,22 +249,25 @@ describe('the control API', () => {
 
 describe('a runner that hangs', () => {
   it('holds /api/ps and its requests for two pings, then is loaded anew', async (t) => {
-    const simulated = await simulatedOllama(t, { models: ['tiny'], speed: 100 });
-    await post(simulated, '/api/generate', { model: 'tiny' });
+    const { system, clock, during } = virtualSystem();
+    const simulated = await simulatedOllama(t, { models: ['tiny'] }, system);
+    await during(post(simulated, '/api/generate', { model: 'tiny' }));
     const { journal, library, machine } = simulated.control;
     assert.equal(machine.hangRunner(library.find('tiny')!), true);
     assert.equal((await ps(simulated)).length, 1);
-    journal.clear();
-    const order: string[] = [];
-    const asked = post(simulated, '/api/generate', generate('tiny')).then(() => order.push('generate'));
-    await journal.until(({ kind }) => kind === 'request');
+    const asked = post(simulated, '/api/generate', generate('tiny'));
+    await journal.until(({ kind, request }) => kind === 'request' && request === 3);
     await post(simulated, '/api/show', { model: 'tiny' });
-    await ps(simulated).then(() => order.push('ps'));
-    await asked;
-    assert.deepEqual([order, journal.counters.loads], [['ps', 'generate'], 1]);
-    const [slow] = journal.requests.filter(({ target }) => target === '/api/ps');
-    // 20 s, a hundred times as fast.
-    assert.ok(slow!.endedAt! - slow!.at >= 150, `${slow!.endedAt! - slow!.at} ms`);
+    const looked = ps(simulated);
+    await journal.until(({ kind, request }) => kind === 'request' && request === 5);
+    await post(simulated, '/api/show', { model: 'tiny' });
+    await clock.advance(19_000);
+    await post(simulated, '/api/show', { model: 'tiny' });
+    assert.equal(journal.requests[4]!.answeredAt, null);
+    await clock.advance(1_100);
+    await looked;
+    assert.equal((await during(asked)).status, 200);
+    assert.equal(journal.counters.loads, 2);
   });
 });
 

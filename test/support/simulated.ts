@@ -1,6 +1,7 @@
 /** Simulated Ollamas for tests: on free loopback ports, fast, and closed when the test ends. */
 import type { SimulatorOptions } from '../../src/simulator/options.ts';
 import { createSimulatedOllama, type SimulatedOllama } from '../../src/simulator/server.ts';
+import { realSystem, type System } from '../../src/system.ts';
 import type { Closer } from './closer.ts';
 
 /**
@@ -11,18 +12,13 @@ export async function simulatedOllamas(
   t: Closer,
   count: number,
   options: Partial<SimulatorOptions> = {},
+  system: System = realSystem,
 ): Promise<SimulatedOllama[]> {
   const started = await Promise.all(
     Array.from({ length: count }, (_, i) => {
       const rates = { tokensPerSecond: 1_000, prefillTokensPerSecond: 100_000, pullBytesPerSecond: 1e12 };
-      return createSimulatedOllama({
-        ...rates,
-        loadMs: 20,
-        promptOverheadMs: 0,
-        seed: i + 1,
-        ...options,
-        name: `sim-${i + 1}`,
-      });
+      const quick = { ...rates, loadMs: 20, promptOverheadMs: 0, seed: i + 1 };
+      return createSimulatedOllama({ ...quick, ...options, name: `sim-${i + 1}` }, system);
     }),
   );
   t.after(() => Promise.all(started.map((simulated) => simulated.close())));
@@ -30,7 +26,11 @@ export async function simulatedOllamas(
 }
 
 /** One of them. */
-export async function simulatedOllama(t: Closer, options: Partial<SimulatorOptions> = {}): Promise<SimulatedOllama> {
-  const [one] = await simulatedOllamas(t, 1, options);
+export async function simulatedOllama(
+  t: Closer,
+  options: Partial<SimulatorOptions> = {},
+  system: System = realSystem,
+): Promise<SimulatedOllama> {
+  const [one] = await simulatedOllamas(t, 1, options, system);
   return one!;
 }
