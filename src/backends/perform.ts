@@ -29,13 +29,23 @@ export function createPerform(dependencies: PerformDependencies): Perform {
     const isDone = await succeeds(client(backend), askFor(intent, dependencies.loadTimeout()));
     const ms = clock.now() - startedAt;
     if (isDone) observe(backend, { kind: kind === 'load' ? 'loaded' : 'unloaded', model, reason: 'placed', ms });
-    await refresh([backend]);
+    // Nobody waits for it: while Ollama unloads, `/api/ps` may take seconds.
+    void refresh([backend]).catch(() => {});
     return isDone ? ms : null;
   }
 
+  /** The last intent of each backend: a load that overtook the unload before it would make Ollama choose a victim itself. */
+  const last = new Map<BackendId, Promise<void>>();
+
   return (intent, ended) => {
+    const { backend } = intent;
+    const before = last.get(backend) ?? Promise.resolve();
     // A backend that is no longer configured has no client; that is a load that failed, not a mistake.
-    void carryOut(intent).then(ended, () => ended(null));
+    const own = before.then(() => carryOut(intent)).then(ended, () => ended(null));
+    last.set(backend, own);
+    void own.finally(() => {
+      if (last.get(backend) === own) last.delete(backend);
+    });
   };
 }
 
