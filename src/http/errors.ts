@@ -35,7 +35,9 @@ function answerRendered(exchange: Exchange, rendered: Rendered, outcome: Failure
   const body = Buffer.from(rendered.body, 'utf8');
   exchange.head(rendered.status, headers, body.length);
   exchange.write(body);
-  endWithoutBody(exchange);
+  // Who has had its time gets no more of it.
+  if (outcome === 'receive-timeout') exchange.end();
+  else endWithoutBody(exchange);
 }
 
 /** `content-type` as Ollama writes it, `Content-Type`. */

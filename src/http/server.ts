@@ -116,14 +116,18 @@ function isApiPath(path: string): boolean {
   return /^\/(?:api|v1)\//.test(path);
 }
 
+/** How often Node looks for connections whose head does not come. */
+const headCheckMs = 500;
+
 function createApp(options: ListenerOptions): FastifyInstance {
   const app = fastify({
     logger: false,
     http: {
       maxHeaderSize: options.maxHeaderBytes,
-      headersTimeout: options.headersTimeoutMs,
+      // Found at the next look, it is over within the time that was configured.
+      headersTimeout: Math.max(1, options.headersTimeoutMs - headCheckMs),
       requestTimeout: 0,
-      connectionsCheckingInterval: 1000,
+      connectionsCheckingInterval: headCheckMs,
       // What the socket itself queues for a slow reader, piece by piece; beyond it our own, denser backlog begins.
       highWaterMark: 16 * 1024,
     },

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { fakeOllama } from '../support/fake-ollama.ts';
+import { realSystem } from '../../src/system.ts';
 import { startGateway } from '../support/gateway.ts';
 import { exchangeBytes, parseAnswer } from '../support/raw-http.ts';
+import { virtualClock } from '../support/virtual-clock.ts';
 
 async function setUp(t: TestContext, config = '') {
   const ollama = await fakeOllama(t);
@@ -47,6 +49,23 @@ describe('bad input', () => {
       assert.match(text, /model 'Nope' not found/, path);
     }
     assert.equal(await gateway.metric('llamero_requests_total', { model: 'Nope' }), 0);
+  });
+
+  it('that comes too slowly is refused, and the connection closed without waiting for more of it', async (t) => {
+    const ollama = await fakeOllama(t);
+    const clock = virtualClock();
+    const gateway = await startGateway(t, [ollama], { system: { ...realSystem, clock } });
+    // What is waited for by another clock never comes.
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const idle = clock.pendingTimers;
+    const answered = exchangeBytes(
+      gateway.port,
+      'POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"model"',
+    );
+    while (clock.pendingTimers === idle) await new Promise((resolve) => setImmediate(resolve));
+    await clock.advance(31_000);
+    assert.equal(parseAnswer(await answered).status, 408);
+    assert.equal(ollama.asked.length, 0);
   });
 
   it('over the body limit is refused before it has been read', async (t) => {
