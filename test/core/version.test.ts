@@ -32,6 +32,7 @@ describe('versions', () => {
 
   it('ignore a leading v and build metadata', () => {
     assert.equal(compareVersions('v0.33.0+abc', '0.33.0'), 0);
+    assert.equal(compareVersions('0.33', '0.33.0'), 0);
   });
 
   it('have a lowest, whatever their order', () => {
