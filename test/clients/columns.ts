@@ -50,6 +50,10 @@ function refuses({ control }: SimulatedOllama): Promise<void> {
 
 const { ended, raised, told, torn } = tolerances;
 
+/** Otherwise a request waits for a backend to come back. */
+const noWaiting = 'queue: {waitForBackend: false}\n';
+const down = { steps: [stream], ends: 'raised', prepare: refuses, tolerates: [told], config: noWaiting } as const;
+
 export const uses: readonly Column[] = [
   { name: 'list', steps: [{ call: 'list', model: '' }], ends: 'answered' },
   {
@@ -82,7 +86,7 @@ export const uses: readonly Column[] = [
     ends: 'raised',
     prepare: has({ kind: 'status', status: 503, text: busyText }),
   },
-  { name: 'down', steps: [chat, stream], ends: 'raised', prepare: refuses, tolerates: [told] },
+  { ...down, name: 'down', steps: [chat, stream] },
   {
     name: 'crash',
     steps: [stream],
@@ -126,7 +130,7 @@ function hangs(name: string, fault: Fault): Column {
 
 /** Every fault of the simulator, met by a stream. */
 export const faults: readonly Column[] = [
-  { name: 'refused', steps: [stream], ends: 'raised', prepare: refuses, tolerates: [told] },
+  { ...down, name: 'refused' },
   fails('reset before', { kind: 'reset' }),
   breaks('reset in it', { kind: 'reset', atByte: 1_500 }, torn),
   breaks('cut', { kind: 'cut', afterChunks: 6 }),

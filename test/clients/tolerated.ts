@@ -15,7 +15,8 @@ function agreeSoFar({ saw: direct }: Observation, { saw: gateway }: Observation)
   return differences(direct.slice(0, shared), gateway.slice(0, shared)).length === 0;
 }
 
-const saysWhy = /\bbackend sim-\d /u;
+/** Names the backend that failed, or says that none is left. */
+const saysWhy = /\bbackend sim-\d |\bno backend that could serve the request is up\b/u;
 
 export const tolerances = {
   told: {
