@@ -8,10 +8,10 @@ import type { BackendFailure } from '../../src/backends/failure.ts';
 import { realClock } from '../../src/system.ts';
 import { settled, virtualClock } from '../support/virtual-clock.ts';
 
-type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+type Handler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
 async function backend(t: TestContext, handler: Handler): Promise<string> {
-  const server = createServer(handler);
+  const server = createServer((request, response) => void handler(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => {

@@ -49,6 +49,13 @@ const tolerated: readonly {
     through: /^\d+$/,
   },
   {
+    why: 'a backend that is busy is worth another try, and clients that read Retry-After wait for it',
+    at: /^header Retry-After$/,
+    cases: /^busy\./,
+    direct: /^undefined$/,
+    through: /^1$/,
+  },
+  {
     why: 'Connection is between two neighbours',
     at: /^header Connection$/,
     cases: /^v1\.(?:messages|responses)|^(?:timed|crash|busy|runner-500)\.v1\./,
