@@ -148,7 +148,7 @@ export interface Retry {
   /** A retry that is granted is taken out of the budget, whether it happens or not. */
   decide(attempt: FailedAttempt, now: Millis): RetryDecision;
   /** Takes what one retry costs out of the budget, to go on with a stream elsewhere; false when there is nothing left. */
-  mayResume(now: Millis): boolean;
+  spend(now: Millis): boolean;
 }
 
 export function createRetry({ rng }: { readonly rng: Rng }, options: RetryOptions): Retry {
@@ -156,7 +156,7 @@ export function createRetry({ rng }: { readonly rng: Rng }, options: RetryOption
   return {
     arrived: (now) => budget.deposit(now),
     decide: (attempt, now) => decideRetry(attempt, budget, { now, rng }, options),
-    mayResume: (now) => budget.withdraw(now),
+    spend: (now) => budget.withdraw(now),
   };
 }
 

@@ -79,8 +79,7 @@ export async function attempt(
       return null;
     }
     case 'lost':
-      judge(result.loss.error.code, true, lease, { traveller, dependencies });
-      lease.release(result.outcome);
+      judge(result.loss.error.code, lease.release(result.outcome), lease, { traveller, dependencies });
       await dependencies.resumer!.resume(traveller, result.loss);
       return null;
     case 'stopped':
@@ -180,14 +179,16 @@ function release(failure: AttemptFailure, lease: Lease, traveller: Traveller, de
   judge(failure, isBackends, lease, { traveller, dependencies });
 }
 
+type Judges = Pick<AttemptDependencies, 'clock' | 'emit' | 'quarantine' | 'verdict'>;
+
 /**
  * Tells the breaker of what speaks against the backend and was not known, and remembers requests after which a backend was broken.
  */
-function judge(
+export function judge(
   failure: string,
   isBackends: boolean,
   { backend }: Lease,
-  { traveller, dependencies }: { readonly traveller: Traveller; readonly dependencies: AttemptDependencies },
+  { traveller, dependencies }: { readonly traveller: Traveller; readonly dependencies: Judges },
 ): void {
   if (isBackends) dependencies.verdict(backend, false);
   if (!isLethal(failure)) return;

@@ -22,7 +22,7 @@ import {
 import { createTranscript, type Transcript } from '../dialects/resume/transcript.ts';
 import { createResumeVoice } from '../dialects/resume/voice.ts';
 import { askWhole } from './ask.ts';
-import type { Traveller } from './attempt.ts';
+import { judge, type Traveller } from './attempt.ts';
 import { cutWithError } from './errors.ts';
 import { requestHeaders } from './headers.ts';
 import { Rest, type RestResult } from './rest.ts';
@@ -101,7 +101,7 @@ export function createResumer(dependencies: ResumeDependencies, { enabled, maxTe
       const { account, exchange, job } = traveller;
       const stop = new AbortController();
       exchange.onStop = () => stop.abort();
-      const signal = AbortSignal.any([exchange.left, stop.signal]);
+      const signal = AbortSignal.any([exchange.leftSignal, stop.signal]);
       const end = await goOn(traveller, loss, signal, dependencies);
       exchange.onStop = null;
       const { outcome, reason, to } = end;
@@ -149,7 +149,7 @@ async function goOn(
   const only = holdersOfDigest(job.model!, loss.notes.digest).filter((id) => id !== loss.backend);
   if (only.length === 0) return ineligible('no other backend has the model with this digest');
   if (quarantine.size > 0 && quarantine.remaining(fingerprint(), clock.now()) !== null) return failed('quarantined');
-  if (!retry.mayResume(clock.now())) return failed('the budget of retries is spent');
+  if (!retry.spend(clock.now())) return failed('the budget of retries is spent');
   let lease: Lease;
   try {
     lease = await dependencies.scheduler.acquire({ ...job, only }, [loss.backend], signal);
@@ -187,7 +187,10 @@ async function prove(
         timeouts: times,
       } as const;
       const answered = await askWhole(client(backend), call, signal);
-      const prompt = answered.kind === 'answer' && answered.status === 200 ? renderedPrompt(answered.body) : null;
+      if (answered.kind === 'failed') return null;
+      // A model may not take a last message of its own; its prompt can be had all the same.
+      if (answered.status >= 400) continue;
+      const prompt = renderedPrompt(answered.body);
       if (prompt === null) return null;
       rendered = prompt;
     }
@@ -209,8 +212,9 @@ async function finish(
   traveller: Traveller,
   lease: Lease,
   { ask, voice, loss, signal, told }: RestOfStream,
-  { client, clock, quarantine, timeouts, verdict }: ResumeDependencies,
+  dependencies: ResumeDependencies,
 ): Promise<Omit<End, 'to'>> {
+  const { client, clock, quarantine, timeouts, verdict } = dependencies;
   const { account, exchange, fingerprint, job } = traveller;
   account.attempts += 1;
   account.backend = lease.backend;
@@ -234,13 +238,8 @@ async function finish(
     return { outcome: 'resumed', reason: '' };
   }
   const outcome = outcomeOf(result, traveller);
-  if (outcome.kind === 'failed') {
-    verdict(lease.backend, outcome.against !== 'backend');
-    if (result.kind === 'lost' && result.code === 'backend-lost') {
-      quarantine.broke(fingerprint(), lease.backend, clock.now());
-    }
-  }
-  lease.release(outcome);
+  const isNews = lease.release(outcome);
+  if (outcome.kind === 'failed') judge(outcome.failure, isNews, lease, { traveller, dependencies });
   const { code, reason } = endOf(result);
   const error = new GatewayError(code, `backend ${lease.backend} ${reason}`);
   return { outcome: 'failed', reason, ...(rest.hasSpoken && { error }) };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { BackendSpec } from '../../src/core/backend.ts';
-import { createCatalogue, type Catalogue } from '../../src/core/catalogue.ts';
+import { createCatalogue, digestOn, holdersOfDigest, type Catalogue } from '../../src/core/catalogue.ts';
 import type { Event } from '../../src/core/events.ts';
 import type { Fleet } from '../../src/core/fleet.ts';
 import type { InstalledModel } from '../../src/core/types.ts';
@@ -30,6 +30,22 @@ function has(fleet: Fleet, id: string, ...models: readonly InstalledModel[]): vo
 function names(catalogue: Catalogue): readonly string[] {
   return catalogue.installed().map(({ name }) => name);
 }
+
+describe('catalogue: who has just the same model', () => {
+  it('tells by digest, also of a backend that is down', () => {
+    const { fleet } = bench();
+    has(fleet, 'a', model('m:latest', 'd1'), model('n:latest', 'd2'));
+    has(fleet, 'b', model('m:latest', 'd2'));
+    fleet.observe('a', { kind: 'probe-failed', reason: 'refused' });
+    assert.equal(digestOn(fleet.view(), 'a', 'm:latest'), 'd1');
+    assert.equal(digestOn(fleet.view(), 'b', 'n:latest'), null);
+    assert.equal(digestOn(fleet.view(), 'c', 'm:latest'), null);
+    assert.equal(digestOn(fleet.view(), 'nobody', 'm:latest'), null);
+    has(fleet, 'c', model('m:latest', 'd1'));
+    assert.deepEqual(holdersOfDigest(fleet.view(), 'm:latest', 'd1'), ['a', 'c']);
+    assert.deepEqual(holdersOfDigest(fleet.view(), 'm:latest', 'd3'), []);
+  });
+});
 
 describe('catalogue: installed models', () => {
   it('lists each model once, newest first, with every field as a backend gave it', () => {

@@ -207,6 +207,13 @@ describe('attempt failures', () => {
     assert.equal(isShared('client-gone') || isLethal('client-gone') || isShared('toString'), false);
   });
 
+  it('share their budget with streams that are gone on with', () => {
+    const one = retry({ budget: 0, budgetFloor: 1 });
+    assert.equal(one.spend(0), true);
+    assert.equal(one.spend(0), false);
+    assert.deepEqual(one.decide(attempt({ failure: 'backend-reset' }), 0), { retry: false, why: 'budget' });
+  });
+
   it('cost nothing when nothing was sent', () => {
     assert.deepEqual(all.filter(isUnsent), ['backend-refused']);
     const poor = retry({ budget: 0, budgetFloor: 0 });

@@ -38,7 +38,10 @@ const bodyOf = ({ body }: Asked) => JSON.parse(body) as Body;
 /** How a backend's model takes a message of its own at the end: goes on with it, or closes it. */
 type Prefill = 'open' | 'closed';
 
-function render({ prompt = '', messages = [{ role: 'user', content: prompt }], raw }: Body, prefill: Prefill): string {
+function render(
+  { prompt = '', messages = [{ role: 'user', content: prompt }], raw }: Body,
+  prefill: Talk['prefill'],
+): string {
   if (raw === true) return prompt;
   const written = messages.map(({ role, content }) => `<${role}>${content}</>`).join('');
   const isOpen = messages.at(-1)?.role === 'assistant' && prefill === 'open';
@@ -83,11 +86,17 @@ function frames(path: Path, said: readonly string[], prompt = 5): string {
 interface Talk {
   /** Bytes of the first answer before it is cut. */
   cut: number;
-  how: 'lost' | 'ended';
-  prefill: Prefill;
+  how: 'lost' | 'ended' | 'silent';
+  prefill: Prefill | 'refused';
   /** Bytes of the answer that goes on, before it is cut too. */
   cutAgain: number;
 }
+
+const endings: Readonly<Record<Talk['how'], (response: Asked['response']) => void>> = {
+  lost: (response) => void response.destroy(),
+  ended: (response) => void response.end(),
+  silent: () => {},
+};
 
 const usual: Talk = { cut: 200, how: 'lost', prefill: 'open', cutAgain: Number.POSITIVE_INFINITY };
 
@@ -97,6 +106,10 @@ function talker(talk: Talk): (asked: Asked) => void {
     const { path, response } = asked;
     const body = bodyOf(asked);
     const rendered = render(body, talk.prefill);
+    if (talk.prefill === 'refused' && body.messages?.at(-1)?.role === 'assistant') {
+      response.writeHead(400).end('{"error":"the last message has to be the user’s"}');
+      return;
+    }
     if (body._debug_render_only === true) {
       response.setHeader('Content-Type', 'application/json');
       response.end(JSON.stringify({ model: 'tiny', created_at: at, _debug_info: { rendered_template: rendered } }));
@@ -110,7 +123,7 @@ function talker(talk: Talk): (asked: Asked) => void {
     response.flushHeaders();
     const limit = isRest ? talk.cutAgain : talk.cut;
     if (limit >= bytes.length) response.end(bytes);
-    else response.write(bytes.subarray(0, limit), () => (talk.how === 'lost' ? response.destroy() : response.end()));
+    else response.write(bytes.subarray(0, limit), () => endings[talk.how](response));
   };
 }
 
@@ -132,7 +145,8 @@ interface Heard {
 
 /** Reads the stream to its end, which may be a cut, and fails on what is no frame of its dialect. */
 async function hear({ url }: { readonly url: string }, path: Path, more: Json = {}): Promise<Heard> {
-  const init = { method: 'POST', body: JSON.stringify({ ...asks[path], ...more }) };
+  const signal = AbortSignal.timeout(10_000);
+  const init = { method: 'POST', body: JSON.stringify({ ...asks[path], ...more }), signal };
   const answer = await fetch(url + path, init);
   assert.equal(answer.status, 200);
   const chunks: Uint8Array[] = [];
@@ -259,6 +273,15 @@ describe('a stream whose backend is lost in the middle, with resume on', () => {
     }
   });
 
+  it('goes on when a backend has fallen silent, and with one that takes no last message of the assistant’s', async (t) => {
+    const talk: Talk = { ...usual, how: 'silent', prefill: 'refused', cut: 400 };
+    const all = [await fakeOllama(t, { handler: talker(talk) }), await fakeOllama(t, { handler: talker(talk) })];
+    const gateway = await startGateway(t, all, { config: `${config}timeouts: {idle: 100ms}\n` });
+    const { text, error } = await hear(gateway, '/api/chat');
+    assert.deepEqual([text, error], [whole, undefined]);
+    assert.equal(bodyOf(rests(all).at(-1)!).raw, true);
+  });
+
   it('goes on with a simulated model, by its own words', async (t) => {
     const simulated = await simulatedOllamas(t, 2, { models: ['tiny'], seed: 3, tokensPerSecond: 100_000, loadMs: 0 });
     const gateway = await startGateway(t, simulated, { config });
@@ -372,6 +395,29 @@ describe('a lost stream that is not gone on with', () => {
     assert.ok(whole.startsWith(text) && text.length > 0);
     assert.equal(values.filter(isMarker).length, 0);
     assert.equal(rests(all).length, 2);
+    assert.ok(gateway.app.view().every(({ inFlight }) => inFlight === 0));
+  });
+
+  it('is one whose client leaves, or whose gateway stops, while the rest is waited for', async (t) => {
+    const held: Asked[] = [];
+    const handler = (asked: Asked) => {
+      if (bodyOf(asked)._debug_render_only === true) held.push(asked);
+      else talker({ ...usual, cut: 300 })(asked);
+    };
+    const all = [await fakeOllama(t, { handler }), await fakeOllama(t, { handler })];
+    const gateway = await startGateway(t, all, { config: `${config}shutdown: {grace: 100ms}\n` });
+    const leaving = new AbortController();
+    const stream = await gateway.chat({}, { signal: leaving.signal });
+    while (held.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    const finished = gateway.finished();
+    leaving.abort();
+    await stream.text().catch(() => {});
+    await held[0]!.aborted;
+    assert.equal((await finished)['outcome'], 'client-gone');
+    const ending = hear(gateway, '/api/chat');
+    while (held.length === 1) await new Promise((resolve) => setImmediate(resolve));
+    await gateway.app.stop();
+    assert.match(String((await ending).error), /stopping/);
     assert.ok(gateway.app.view().every(({ inFlight }) => inFlight === 0));
   });
 

@@ -169,7 +169,7 @@ function stepsOf(request: Json, messages: readonly Message[] | null, { text }: T
   const prefilled = { messages: [...messages, { role: 'assistant', content: text }] };
   const prefill: ResumeStep = {
     render: renderOnly(path, asking(prefilled)),
-    rest: (rendered) => (true ? ask(path, asking({ ...prefilled, stream: true })) : null),
+    rest: (rendered) => (rendered.endsWith(text) ? ask(path, asking({ ...prefilled, stream: true })) : null),
   };
   return [prefill, raw];
 }

@@ -68,9 +68,11 @@ interface Words {
 }
 
 function native({ endpoint }: Route, { modelText }: Reading, { first }: Told): Words {
-  const name = first?.['model'];
-  const model = goJsonString(typeof name === 'string' ? name : (modelText ?? ''));
-  const opening = (record: Json): string => `{"model":${model},"created_at":${JSON.stringify(record['created_at'])}`;
+  const opening = (record: Json): string => {
+    const name = first?.['model'] ?? record['model'];
+    const model = goJsonString(typeof name === 'string' ? name : (modelText ?? ''));
+    return `{"model":${model},"created_at":${JSON.stringify(record['created_at'])}`;
+  };
   const said = (content: string): string =>
     endpoint === 'chat'
       ? `"message":{"role":"assistant","content":${goJsonString(content)}}`
@@ -100,7 +102,7 @@ function openai({ modelText, wantsUsage }: Reading, { first, text: toldText }: T
       id: first?.['id'] ?? 'chatcmpl-0',
       object: 'chat.completion.chunk',
       created: first?.['created'] ?? Math.floor(Date.parse(String(record['created_at'])) / 1000),
-      model: first?.['model'] ?? modelText,
+      model: first?.['model'] ?? record['model'] ?? modelText,
       system_fingerprint: first?.['system_fingerprint'] ?? 'fp_ollama',
     };
     return `data: ${JSON.stringify({ ...head, choices, ...more })}\n\n`;
