@@ -1,5 +1,5 @@
 /** The wiring: (Config, System) → App. The only file that knows every room; it contains no decision. */
-import { createHmac, randomBytes } from 'node:crypto';
+import { hash as oneShotHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { createBackends, type Backends } from './backends/backends.ts';
 import { createDiscovery, type Discovery, type Resolver } from './backends/discovery/dns.ts';
@@ -401,5 +401,11 @@ function isUp({ state }: BackendView): boolean {
 /** Under a key of this process, so that hashes of prompts mean nothing elsewhere. */
 function keyedHash(): (text: string | Uint8Array) => string {
   const key = randomBytes(32);
-  return (text) => createHmac('sha256', key).update(text).digest('base64url').slice(0, 22);
+  const keyText = key.toString('base64');
+  // One call of the one-shot hash costs a third of an Hmac object; nobody outside sees what comes out.
+  return (text) =>
+    oneShotHash('sha256', typeof text === 'string' ? keyText + text : Buffer.concat([key, text]), 'base64url').slice(
+      0,
+      22,
+    );
 }

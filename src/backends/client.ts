@@ -151,6 +151,7 @@ class UpstreamCall implements Dispatcher.DispatchHandler, Call {
   #paused = false;
   #since: Millis;
   #timer: Timer | null = null;
+  #timerAt: Millis = Infinity;
   #afresh: (() => void) | null;
   /** How the kept-alive connection failed, when the request was sent again on a fresh one. */
   #stale: BackendFailure | null = null;
@@ -182,8 +183,7 @@ class UpstreamCall implements Dispatcher.DispatchHandler, Call {
     headers: Record<string, string | string[] | undefined>,
   ): void {
     if (this.#stage === 'over' || status < 200) return;
-    this.#stage = 'streaming';
-    this.#since = this.#clock.now();
+    this.#enter('streaming');
     this.#receiver.head(status, headers);
   }
 
@@ -239,9 +239,12 @@ class UpstreamCall implements Dispatcher.DispatchHandler, Call {
     this.#controller?.abort(new Error('given up'));
   }
 
+  /** The timer is left alone where it fires before the new deadline: most calls are over before it does. */
   #enter(stage: Stage): void {
     this.#stage = stage;
     this.#since = this.#clock.now();
+    const limit = this.#limit();
+    if (limit <= 0 || this.#since + limit >= this.#timerAt) return;
     this.#timer?.cancel();
     this.#arm();
   }
@@ -269,6 +272,7 @@ class UpstreamCall implements Dispatcher.DispatchHandler, Call {
       byTotal,
       this.#paused && this.#timeouts.idle > 0 ? this.#clock.now() + this.#timeouts.idle : Infinity,
     );
+    this.#timerAt = at;
     this.#timer = at === Infinity ? null : this.#clock.after(at - this.#clock.now(), () => this.#look());
   }
 

@@ -21,6 +21,13 @@ export type ClientId = string;
 /** Monotonic milliseconds since an arbitrary start (`Clock.now`), or a length of time in milliseconds. */
 export type Millis = number;
 
+/** Whether somebody has left, and a call when they do: what is needed of an AbortSignal, at a fraction of its cost. */
+export interface Departure {
+  readonly aborted: boolean;
+  addEventListener(type: 'abort', run: () => void, options?: { readonly once?: boolean }): void;
+  removeEventListener(type: 'abort', run: () => void): void;
+}
+
 /** How busy the process itself is. */
 export interface LoadSample {
   /** How late the event loop's timers were, 99th percentile since the last sample. */

@@ -246,5 +246,10 @@ function milliseconds(value: unknown): number | undefined {
 }
 
 function defined(usage: { readonly [Key in keyof Usage]: Usage[Key] | undefined }): Usage {
-  return Object.fromEntries(Object.entries(usage).filter(([, value]) => value !== undefined));
+  const known: { -readonly [Key in keyof Usage]: Usage[Key] } = {};
+  for (const name in usage) {
+    const value = usage[name as keyof Usage];
+    if (value !== undefined) known[name as keyof Usage] = value;
+  }
+  return known;
 }

@@ -1,4 +1,5 @@
 /** Asks a backend for a small answer and waits for the whole of it. */
+import type { Departure } from '../core/types.ts';
 import type { Ask, BackendClient, Receiver } from '../backends/client.ts';
 import type { BackendFailure } from '../backends/failure.ts';
 import { responseHeaders } from './headers.ts';
@@ -18,14 +19,14 @@ export type Answered = WholeAnswer | { readonly kind: 'failed'; readonly failure
 const LIMIT_BYTES = 64 * 1024 * 1024;
 
 /** Never rejects. A signal that aborts gives the call up. */
-export function askWhole(client: BackendClient, ask: Ask, signal: AbortSignal | null): Promise<Answered> {
+export function askWhole(client: BackendClient, ask: Ask, signal: Departure | null): Promise<Answered> {
   return answerOf((receiver) => client.send(ask, receiver), signal).answered;
 }
 
 /** Starts a call and gathers its answer, which is never a rejection. A signal that aborts gives the call up. */
 export function answerOf<C extends { abort(): void }>(
   start: (receiver: Receiver) => C,
-  signal: AbortSignal | null,
+  signal: Departure | null,
 ): { readonly call: C; readonly answered: Promise<Answered>; readonly giveUp: () => void } {
   const { promise, resolve } = Promise.withResolvers<Answered>();
   const chunks: Buffer[] = [];

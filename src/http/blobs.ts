@@ -165,7 +165,7 @@ class BlobDesk implements Blobs {
       isStopping = true;
       patience.abort();
     };
-    const signal = AbortSignal.any([exchange.left, patience.signal]);
+    const signal = AbortSignal.any([exchange.leftSignal, patience.signal]);
     const ask = uploadAsk(visit, digest, timeouts.connect);
     const sendings = to.map((id) => answerOf((receiver) => client(id).upload(ask, receiver), signal));
     const calls = sendings.map(({ call, giveUp }) => ({

@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Type, type Static } from 'typebox';
 import { Duration, Size } from '../core/options.ts';
-import type { Clock, Millis, Timer } from '../core/types.ts';
+import type { Clock, Departure, Millis, Timer } from '../core/types.ts';
 import { Backlog, type BacklogBudget } from './backlog.ts';
 import { withOrigin } from './door.ts';
 
@@ -19,7 +19,9 @@ export interface Exchange {
   readonly address: string;
   readonly request: IncomingMessage;
   /** Aborts when the client leaves before the answer is complete; never on a normal end. */
-  readonly left: AbortSignal;
+  readonly left: Departure;
+  /** The same for those who need a real signal. */
+  readonly leftSignal: AbortSignal;
   readonly hasLeft: boolean;
   readonly headSent: boolean;
   /** Body bytes handed to the socket, without framing. */
@@ -85,10 +87,36 @@ const stringLimitBytes = 8 * 1024;
 /** A backlog is sent in steps, so that a client that reads slowly but steadily is seen to make progress. */
 const stepBytes = 16 * 1024;
 
+class ClientDeparture implements Departure {
+  readonly #exchange: { readonly hasLeft: boolean };
+  readonly #listeners = new Set<() => void>();
+
+  constructor(exchange: { readonly hasLeft: boolean }) {
+    this.#exchange = exchange;
+  }
+
+  get aborted(): boolean {
+    return this.#exchange.hasLeft;
+  }
+
+  addEventListener(_type: 'abort', run: () => void): void {
+    this.#listeners.add(run);
+  }
+
+  removeEventListener(_type: 'abort', run: () => void): void {
+    this.#listeners.delete(run);
+  }
+
+  tell(): void {
+    for (const run of this.#listeners) run();
+    this.#listeners.clear();
+  }
+}
+
 export class NodeExchange implements Exchange {
   readonly request: IncomingMessage;
   readonly #response: ServerResponse;
-  #left: AbortController | null = null;
+  #left: ClientDeparture | null = null;
   hasLeft = false;
   hasStalled = false;
   bytesOut = 0;
@@ -141,12 +169,15 @@ export class NodeExchange implements Exchange {
     return this.request.socket.remoteAddress ?? '';
   }
 
-  get left(): AbortSignal {
-    if (this.#left === null) {
-      this.#left = new AbortController();
-      if (this.hasLeft) this.#left.abort();
-    }
-    return this.#left.signal;
+  get left(): Departure {
+    return (this.#left ??= new ClientDeparture(this));
+  }
+
+  get leftSignal(): AbortSignal {
+    const controller = new AbortController();
+    if (this.hasLeft) controller.abort();
+    else this.left.addEventListener('abort', () => controller.abort());
+    return controller.signal;
   }
 
   get headSent(): boolean {
@@ -308,7 +339,7 @@ export class NodeExchange implements Exchange {
       this.hasLeft = true;
       this.#pending = [];
       this.#backlog.clear();
-      this.#left?.abort();
+      this.#left?.tell();
     }
     this.#stallTimer?.cancel();
     const { onClose } = this;
