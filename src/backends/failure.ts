@@ -12,6 +12,7 @@ export interface BackendFailure {
     | 'backend-lost'
     | 'backend-idle-timeout'
     | 'total-timeout'
+    | 'overloaded'
   >;
   /** One sentence without addresses. */
   readonly message: string;
@@ -32,9 +33,6 @@ const refusals: ReadonlySet<string> = new Set([
   'EHOSTDOWN',
   'ENOTFOUND',
   'EAI_AGAIN',
-  'EADDRNOTAVAIL',
-  'EMFILE',
-  'ENFILE',
   'CERT_HAS_EXPIRED',
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'SELF_SIGNED_CERT_IN_CHAIN',
@@ -42,6 +40,9 @@ const refusals: ReadonlySet<string> = new Set([
   'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
   'ERR_TLS_CERT_ALTNAME_INVALID',
 ]);
+
+/** This machine's own limits: they say nothing about the backend. */
+const exhaustions: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
 
 /**
  * @param connected whether the request had been written to a connection
@@ -51,6 +52,9 @@ export function failureOf(error: unknown, connected: boolean, headSeen: boolean)
   const { code = '', socket } = (error ?? {}) as SystemError;
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || (!connected && code === 'ETIMEDOUT')) {
     return failure('backend-connect-timeout', 'did not accept the connection in time', error);
+  }
+  if (!connected && exhaustions.has(code)) {
+    return failure('overloaded', `could not be asked: the gateway itself is out of sockets (${code})`, error);
   }
   if (!connected) {
     const why = refusals.has(code) ? code : code || 'connection failed';

@@ -88,6 +88,8 @@ export const attemptFailures = {
   'backend-lost': { elsewhere: false, against: 'backend', lethal: true, shared: true, code: 'backend-lost' },
   'backend-truncated': { elsewhere: false, against: 'backend', code: 'backend-truncated' },
   'backend-idle-timeout': { elsewhere: false, against: 'backend', code: 'backend-idle-timeout' },
+  /** The gateway is out of sockets. */
+  overloaded: { elsewhere: false, against: null, code: 'overloaded' },
   'total-timeout': { elsewhere: false, against: null, code: 'total-timeout' },
 } as const satisfies Record<string, FailureRule>;
 
