@@ -31,12 +31,13 @@ function answerRendered(exchange: Exchange, rendered: Rendered, outcome: Failure
   for (const [name, value] of Object.entries(rendered.headers)) headers.push(spelled(name), value);
   headers.push('X-Request-Id', account.requestId);
   // The rest of a body we refused to read would otherwise have to be read to keep the connection.
-  if (hasUnreadBody(exchange.request)) headers.push('Connection', 'close');
+  // Who has had its time to send gets no more of it.
+  const hasHadItsTime = outcome === 'receive-timeout';
+  if (hasHadItsTime || hasUnreadBody(exchange.request)) headers.push('Connection', 'close');
   const body = Buffer.from(rendered.body, 'utf8');
   exchange.head(rendered.status, headers, body.length);
   exchange.write(body);
-  // Who has had its time gets no more of it.
-  if (outcome === 'receive-timeout') exchange.end();
+  if (hasHadItsTime) exchange.end();
   else endWithoutBody(exchange);
 }
 

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { Server, type AddressInfo } from 'node:net';
 import type { Address } from '../core/options.ts';
 import type { Exchange } from './exchange.ts';
+import { limitRest } from './linger.ts';
 
 export interface Listener {
   /**
@@ -29,8 +30,9 @@ export function asListener(
   bound: (address: AddressInfo) => void,
 ): Listener {
   let isClosing = false;
-  app.server.on('request', (_request, response) => {
+  app.server.on('request', (request, response) => {
     if (isClosing) response.setHeader('Connection', 'close');
+    limitRest(request, response);
   });
   // First of all listeners, so that the field is set before the request is handled.
   const listeners = app.server.listeners('request') as ((...args: unknown[]) => void)[];

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { fakeOllama } from '../support/fake-ollama.ts';
 import { realSystem } from '../../src/system.ts';
@@ -67,6 +69,22 @@ describe('bad input', () => {
     assert.equal(parseAnswer(await answered).status, 408);
     assert.equal(ollama.asked.length, 0);
   });
+
+  for (const path of ['/api/nothing', '/livez', '/api/version']) {
+    it(`whose body does not come, although ${path} has been answered, does not hold the connection`, async (t) => {
+      const { gateway } = await setUp(t);
+      t.mock.timers.enable({ apis: ['setTimeout'] });
+      const method = path === '/api/nothing' ? 'POST' : 'GET';
+      const socket = connect(gateway.port, '127.0.0.1');
+      socket.write(`${method} ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{`);
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      assert.match(answer.toString(), method === 'POST' ? /^HTTP\/1.1 404/ : /^HTTP\/1.1 200/);
+      while (!socket.destroyed) {
+        t.mock.timers.tick(2000);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    });
+  }
 
   it('over the body limit is refused before it has been read', async (t) => {
     const { gateway: small } = await setUp(t);
