@@ -76,7 +76,7 @@ const patient: SchedulerOptions = { limit: 1e6, timeout: Infinity, refuseEarly: 
 /** Where more comes than can ever be served, the gateway's own limits decide. */
 const asConfigured: SchedulerOptions = { limit: 1000, timeout: 120_000, refuseEarly: true, waitForBackend: true };
 
-const health: HealthOptions = {
+export const health: HealthOptions = {
   riseAfter: 2,
   fallAfter: 3,
   refusedIsDown: true,

@@ -12,10 +12,15 @@ export type Eligibility =
    */
   | { readonly kind: 'none'; readonly reason: 'unknown-model' | 'tried' | 'no-backend' | 'full' };
 
+/** Whether some backend may serve the job now, or why none may. */
+export type Outlook = 'free' | NonNullable<Extract<Eligibility, { kind: 'none' }>['reason']>;
+
 /** A backend that may serve a job: now, or when it has a slot. */
 export interface Prospect extends Candidate {
-  /** Whether it is a candidate now. */
+  /** Whether it could take the job now. */
   readonly free: boolean;
+  /** Ejected: to be used only where no other backend may serve the job. */
+  readonly spare: boolean;
 }
 
 /** What one pass over the fleet finds. */
@@ -26,9 +31,10 @@ interface Survey {
   readonly full: Entry[];
   /** Ejected, and otherwise free. */
   readonly spare: Entry[];
-  /** How many may have the model, are not tried yet, are in use (tried or not), are ejected. */
+  /** How many may have the model, are not tried yet, of those are not down, are in use (tried or not), are ejected. */
   serving: number;
   untried: number;
+  hopeful: number;
   inUse: number;
   ejected: number;
 }
@@ -47,6 +53,37 @@ export function eligibility(
   return { kind: 'none', reason: reasonFor(found, entries.length) };
 }
 
+/** As `eligibility`, without the candidates: ends with the first that could take it. */
+export function outlook(
+  entries: readonly Entry[],
+  { job, tried }: { readonly job: Job; readonly tried: readonly BackendId[] },
+  now: Millis,
+): Outlook {
+  for (const entry of entries) {
+    const use = entry.inFlight < entry.slots && now >= entry.busyUntil ? useFor(entry, job.model) : 'no';
+    if (use === 'no' || use === 'last-resort' || tried.includes(entry.spec.id)) continue;
+    if (use === 'trial' && !trialFree(entry, job.model, now)) continue;
+    if (mayServe(entry, job.model, job.only)) return 'free';
+  }
+  const found = survey(entries, job, tried, now);
+  return found.inUse === 0 && found.spare.length > 0 ? 'free' : reasonFor(found, entries.length);
+}
+
+/** One backend as `prospects` would name it, were it the only one; null when it may not serve the job. */
+export function prospect(
+  entry: Entry,
+  { job, tried }: { readonly job: Job; readonly tried: readonly BackendId[] },
+  now: Millis,
+  options: HealthOptions,
+): Prospect | null {
+  if (!mayServe(entry, job.model, job.only) || tried.includes(entry.spec.id)) return null;
+  const use = useFor(entry, job.model);
+  if (use === 'no') return null;
+  const hasRoom = entry.inFlight < entry.slots && now >= entry.busyUntil;
+  const free = hasRoom && (use !== 'trial' || trialFree(entry, job.model, now));
+  return prospectOf(entry, job, now, { options, free, spare: use === 'last-resort' });
+}
+
 /** Every backend that may serve the job now or later, without those it has been tried at. */
 export function prospects(
   entries: readonly Entry[],
@@ -58,13 +95,13 @@ export function prospects(
   const free = found.inUse > 0 ? found.free : found.spare;
   const full = found.inUse > 0 ? found.full : [];
   return [
-    ...free.map((entry) => ({ ...candidateOf(entry, job, now, options), free: true })),
-    ...full.map((entry) => ({ ...candidateOf(entry, job, now, options), free: false })),
+    ...free.map((entry) => prospectOf(entry, job, now, { options, free: true, spare: found.inUse === 0 })),
+    ...full.map((entry) => prospectOf(entry, job, now, { options, free: false, spare: false })),
   ];
 }
 
 function survey(entries: readonly Entry[], job: Job, tried: readonly BackendId[], now: Millis): Survey {
-  const found: Survey = { free: [], full: [], spare: [], serving: 0, untried: 0, inUse: 0, ejected: 0 };
+  const found: Survey = { free: [], full: [], spare: [], serving: 0, untried: 0, hopeful: 0, inUse: 0, ejected: 0 };
   for (const entry of entries) {
     if (!mayServe(entry, job.model, job.only)) continue;
     found.serving += 1;
@@ -75,6 +112,7 @@ function survey(entries: readonly Entry[], job: Job, tried: readonly BackendId[]
     found.untried += 1;
     if (use === 'last-resort') found.ejected += 1;
     if (use === 'no') continue;
+    found.hopeful += 1;
     const hasRoom = entry.inFlight < entry.slots && now >= entry.busyUntil;
     if (!inUse) {
       if (hasRoom) found.spare.push(entry);
@@ -89,7 +127,8 @@ function survey(entries: readonly Entry[], job: Job, tried: readonly BackendId[]
 
 function reasonFor(found: Survey, fleetSize: number): 'unknown-model' | 'tried' | 'no-backend' | 'full' {
   if (found.serving === 0) return fleetSize === 0 ? 'no-backend' : 'unknown-model';
-  if (found.untried === 0) return 'tried';
+  // With its only other choices down, a job that has failed once hears of that now rather than waits for them.
+  if (found.untried === 0 || (found.untried < found.serving && found.hopeful === 0)) return 'tried';
   return found.inUse > 0 || found.ejected > 0 ? 'full' : 'no-backend';
 }
 
@@ -100,6 +139,23 @@ function candidateOf(entry: Entry, job: Job, now: Millis, options: HealthOptions
     slots: entry.slots,
     inFlight: entry.inFlight,
     warm: isWarm(entry, job.model),
+  };
+}
+
+function prospectOf(
+  entry: Entry,
+  job: Job,
+  now: Millis,
+  { options, free, spare }: { readonly options: HealthOptions; readonly free: boolean; readonly spare: boolean },
+): Prospect {
+  return {
+    id: entry.spec.id,
+    weight: entry.spec.weight * weightShare(entry.credit.trust, now, options),
+    slots: entry.slots,
+    inFlight: entry.inFlight,
+    warm: isWarm(entry, job.model),
+    free,
+    spare,
   };
 }
 

@@ -5,7 +5,15 @@
 import assert from 'node:assert/strict';
 import { AUTO_SLOTS, type BackendSpec } from './backend.ts';
 import type { BackendState, BreakerState, Emit } from './events.ts';
-import { eligibility, prospects, type Eligibility, type Prospect } from './eligibility.ts';
+import {
+  eligibility,
+  outlook,
+  prospect,
+  prospects,
+  type Eligibility,
+  type Outlook,
+  type Prospect,
+} from './eligibility.ts';
 import { conclude, isWarm, mayServe, newEntry, respecify, useFor, type Credit, type Entry } from './fleet-entry.ts';
 import {
   connectionRefused,
@@ -68,6 +76,10 @@ export interface Fleet {
   /** Ignored for ids that are not, or no longer, configured: reports may arrive late. */
   observe(id: BackendId, observation: Observation): void;
   eligible(job: Job, tried: readonly BackendId[]): Eligibility;
+  /** As `eligible`, for who only wants to know whether there is one. */
+  outlook(job: Job, tried: readonly BackendId[]): Outlook;
+  /** One backend as `prospects` names it; those it has to be preferred to are not looked for. */
+  prospect(id: BackendId, job: Job, tried: readonly BackendId[]): Prospect | null;
   /** As `eligible`, with those that are only full at the moment. Empty when nobody will serve it. */
   prospects(job: Job, tried: readonly BackendId[]): readonly Prospect[];
   /** Takes a slot. The backend must be one that `eligible` has just named. */
@@ -122,6 +134,7 @@ class Table implements Fleet {
   #autoSlots = AUTO_SLOTS;
   /** In the configured order. */
   #entries: readonly Entry[] = [];
+  #byId: ReadonlyMap<BackendId, Entry> = new Map();
   /** Removed, with leases that have not ended. */
   readonly #leaving = new Set<Entry>();
   readonly #listeners = new Set<() => void>();
@@ -146,6 +159,7 @@ class Table implements Fleet {
       respecify(known, spec, this.#autoSlots);
       return known;
     });
+    this.#byId = new Map(this.#entries.map((entry) => [entry.spec.id, entry]));
     for (const gone of before.values()) {
       gone.removed = true;
       if (gone.inFlight > 0) this.#leaving.add(gone);
@@ -192,6 +206,15 @@ class Table implements Fleet {
 
   eligible(job: Job, tried: readonly BackendId[]): Eligibility {
     return eligibility(this.#entries, { job, tried }, this.#clock.now(), this.#options);
+  }
+
+  outlook(job: Job, tried: readonly BackendId[]): Outlook {
+    return outlook(this.#entries, { job, tried }, this.#clock.now());
+  }
+
+  prospect(id: BackendId, job: Job, tried: readonly BackendId[]): Prospect | null {
+    const entry = this.#find(id);
+    return entry === undefined ? null : prospect(entry, { job, tried }, this.#clock.now(), this.#options);
   }
 
   prospects(job: Job, tried: readonly BackendId[]): readonly Prospect[] {
@@ -274,8 +297,7 @@ class Table implements Fleet {
   }
 
   #find(id: BackendId): Entry | undefined {
-    for (const entry of this.#entries) if (entry.spec.id === id) return entry;
-    return undefined;
+    return this.#byId.get(id);
   }
 
   #returning(spec: BackendSpec): Entry | undefined {

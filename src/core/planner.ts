@@ -21,7 +21,7 @@ export interface Dispatch<W extends Waiter = Waiter> extends Placement {
 }
 
 /** The part of the fleet that a planner may read. */
-export type FleetReader = Pick<Fleet, 'eligible' | 'prospects' | 'view' | 'revision' | 'capacityFor'>;
+export type FleetReader = Pick<Fleet, 'eligible' | 'prospect' | 'prospects' | 'view' | 'revision' | 'capacityFor'>;
 
 /** Something a planner wants done about what is in memory, apart from any job. */
 export interface Intent {
@@ -50,7 +50,7 @@ export interface LeaseWatch {
  */
 export interface Planner {
   /** Nobody waits and this job has come. Null holds it: it waits, and `next` is asked from then on. */
-  place(arrival: Arrival, candidates: NonEmpty<Candidate>, fleet: FleetReader, now: Millis): Placement | null;
+  place(arrival: Arrival, fleet: FleetReader, now: Millis): Placement | null;
   /** The next of the waiting jobs to go, to a backend that is eligible for it now. Asked again until it answers null. */
   next<W extends Waiter>(waiting: WaitingJobs<W>, fleet: FleetReader, now: Millis): Dispatch<W> | null;
   /** When to ask again although nothing has happened; null, or absent, when only events matter. */
@@ -79,7 +79,10 @@ export function policyPlanner(policy: Policy): Planner {
     return { backend: policy.pick(candidates, job, now).id, reason: candidates.length === 1 ? 'only' : 'policy' };
   }
   return {
-    place: ({ job }, candidates, _fleet, now) => choose(job, candidates, now),
+    place({ job, tried }, fleet, now) {
+      const eligibility = fleet.eligible(job, tried);
+      return eligibility.kind === 'candidates' ? choose(job, eligibility.candidates, now) : null;
+    },
     next(waiting, fleet, now) {
       const fitting = firstFitting(waiting, fleet);
       return fitting === null

@@ -9,13 +9,13 @@ import type { Decision } from './routing/decisions.ts';
 import { createBacklog, type Backlog } from './backlog.ts';
 import { GatewayError } from './errors.ts';
 import type { Emit } from './events.ts';
-import type { Eligibility } from './eligibility.ts';
+import type { Outlook } from './eligibility.ts';
 import type { Fleet, Hold } from './fleet.ts';
 import { Duration } from './options.ts';
 import { policyPlanner, type Intent, type Perform, type Placement, type Planner } from './planner.ts';
 import type { Policy } from './policies/policy.ts';
 import { Queue, type Waiter } from './queue.ts';
-import type { BackendId, Clock, Job, Millis, ModelName, Outcome, RouteReason, Timer } from './types.ts';
+import type { BackendId, Clock, Departure, Job, Millis, ModelName, Outcome, RouteReason, Timer } from './types.ts';
 
 export const SchedulerOptions = Type.Object(
   {
@@ -77,7 +77,7 @@ export interface Scheduler {
    * it has waited in earlier calls and counts towards the timeout. Rejects with GatewayError: `unknown-model`,
    * `no-backend`, `queue-full`, `queue-timeout`, `client-gone`, `shutting-down`.
    */
-  acquire(job: Job, tried: readonly BackendId[], signal: AbortSignal, waitedMs?: Millis): Promise<Lease>;
+  acquire(job: Job, tried: readonly BackendId[], signal: Departure, waitedMs?: Millis): Promise<Lease>;
   view(): SchedulerView;
   /** The last decisions, newest first; none when the policy keeps none. */
   decisions(): readonly Decision[];
@@ -134,18 +134,18 @@ class Dispatcher implements Scheduler {
     this.#unsubscribe = fleet.subscribe(() => this.#fleetChanged());
   }
 
-  acquire(job: Job, tried: readonly BackendId[], signal: AbortSignal, waitedMs: Millis = 0): Promise<Lease> {
+  acquire(job: Job, tried: readonly BackendId[], signal: Departure, waitedMs: Millis = 0): Promise<Lease> {
     if (this.#closed) return Promise.reject(new GatewayError('shutting-down', 'the gateway is stopping'));
     if (signal.aborted) return Promise.reject(clientGone());
     this.#planner.came?.(job, tried, this.#clock.now());
-    const eligibility = this.#fleet.eligible(job, tried);
-    if (eligibility.kind === 'none') {
-      const refusal = this.#hopeless(eligibility, job);
+    const outlook = this.#fleet.outlook(job, tried);
+    if (outlook !== 'free') {
+      const refusal = this.#hopeless(outlook, job);
       if (refusal !== null) return Promise.reject(refusal);
     } else if (this.#queue.size === 0) {
       const now = this.#clock.now();
       const arrival = { job, tried, since: now - waitedMs };
-      const placement = this.#planner.place(arrival, eligibility.candidates, this.#fleet, now);
+      const placement = this.#planner.place(arrival, this.#fleet, now);
       if (placement !== null) return Promise.resolve(this.#lease(job, placement, 0));
     }
     return this.#wait(job, tried, signal, waitedMs);
@@ -189,7 +189,7 @@ class Dispatcher implements Scheduler {
     this.#arm();
   }
 
-  #wait(job: Job, tried: readonly BackendId[], signal: AbortSignal, waitedMs: Millis): Promise<Lease> {
+  #wait(job: Job, tried: readonly BackendId[], signal: Departure, waitedMs: Millis): Promise<Lease> {
     const now = this.#clock.now();
     const patience = this.#options.timeout - waitedMs;
     return new Promise<Lease>((resolve, reject) => {
@@ -240,6 +240,8 @@ class Dispatcher implements Scheduler {
     const planner = this.#planner;
     if (this.#perform === null || planner.intents === undefined || this.#closed) return;
     for (const intent of planner.intents(this.#queue, this.#fleet, this.#clock.now())) {
+      // While it loads nobody leaves the queue, which says nothing about how fast the queue moves.
+      if (intent.kind === 'load') this.#backlog.stalled(intent.model);
       this.#perform(intent, (tookMs) => this.#carriedOut(planner, intent, tookMs));
     }
   }
@@ -303,11 +305,11 @@ class Dispatcher implements Scheduler {
   /** Jobs that can no longer be served at all need not wait for their deadline. */
   #rejectHopeless(): void {
     for (const lane of this.#queue.lanes) {
-      const eligibility = this.#fleet.eligible(lane.head.job, lane.head.tried);
-      if (eligibility.kind === 'candidates') continue;
+      const outlook = this.#fleet.outlook(lane.head.job, lane.head.tried);
+      if (outlook === 'free') continue;
       this.#noteStall(lane.head.job);
       for (const waiter of lane) {
-        const refusal = this.#hopeless(eligibility, waiter.job);
+        const refusal = this.#hopeless(outlook, waiter.job);
         if (refusal === null) break;
         this.#refuse(waiter, 'failed', refusal);
       }
@@ -315,7 +317,7 @@ class Dispatcher implements Scheduler {
   }
 
   /** The refusal of a job that waiting cannot help; null when it may wait. */
-  #hopeless({ reason }: Eligibility & { kind: 'none' }, job: Job): GatewayError | null {
+  #hopeless(reason: Outlook, job: Job): GatewayError | null {
     if (reason === 'unknown-model') return new GatewayError('unknown-model', `model '${job.model}' not found`);
     if (reason === 'tried') return noBackend('every backend that could serve the request has failed it', 0);
     if (reason === 'no-backend' && !this.#options.waitForBackend) {
@@ -353,8 +355,7 @@ class Dispatcher implements Scheduler {
   }
 
   #timedOut({ job, tried, since }: WaitingJob, now: Millis): GatewayError {
-    const eligibility = this.#fleet.eligible(job, tried);
-    if (eligibility.kind === 'none' && eligibility.reason === 'no-backend') {
+    if (this.#fleet.outlook(job, tried) === 'no-backend') {
       return noBackend('no backend that could serve the request came back in time', DOWN_RETRY_AFTER_MS);
     }
     const message = `no slot came free within ${Math.round((now - since) / 100) / 10} s`;

@@ -5,10 +5,9 @@ import type { BackendSpec } from '../../src/core/backend.ts';
 import { GatewayError, type FailureCode } from '../../src/core/errors.ts';
 import type { Arrival, Dispatch, FleetReader, Placement, Planner } from '../../src/core/planner.ts';
 import { createPolicy } from '../../src/core/policies/choice.ts';
-import type { Candidate } from '../../src/core/policies/policy.ts';
 import type { Waiter, WaitingJobs } from '../../src/core/queue.ts';
 import { createScheduler, type Lease, type Scheduler, type SchedulerOptions } from '../../src/core/scheduler.ts';
-import type { NonEmpty, Outcome } from '../../src/core/types.ts';
+import type { Outcome } from '../../src/core/types.ts';
 import { backend, fleetOf, installed, job, type FleetBench } from '../support/build.ts';
 import { seededRng } from '../support/random.ts';
 import { settled } from '../support/virtual-clock.ts';
@@ -386,9 +385,9 @@ describe('scheduler and planner', () => {
     placed = 0;
     wakes: number | null = null;
 
-    place(_arrival: Arrival, candidates: NonEmpty<Candidate>): Placement | null {
+    place(_arrival: Arrival, fleet: FleetReader): Placement | null {
       this.placed += 1;
-      return this.holds ? null : { backend: candidates[0].id, reason: 'warm' };
+      return this.holds ? null : { backend: fleet.view()[0]!.id, reason: 'warm' };
     }
 
     next<W extends Waiter>(waiting: WaitingJobs<W>, fleet: FleetReader): Dispatch<W> | null {

@@ -5,7 +5,7 @@
  */
 import type { Prospect } from '../eligibility.ts';
 import type { BackendId, Job, Millis } from '../types.ts';
-import { crowding, runnerKey, type Knowledge, type Phase, type RunnerState } from './knowledge.ts';
+import { crowding, type Knowledge, type Phase, type RunnerState } from './knowledge.ts';
 
 /** What one backend would cost one job, now. */
 export interface Weighed {
@@ -31,26 +31,20 @@ export type Claims = ReadonlyMap<RunnerState, number>;
 export interface Weighing {
   readonly knowledge: Knowledge;
   readonly claims: Claims;
-  /** Whether somebody loads what is missing; else jobs load it by coming. */
-  readonly loads: boolean;
 }
 
-/** Every backend where the job's model is in memory, on its way, or may be, as nothing is known; in no particular order. */
+/** What the job would cost where `runners` are, as far as the fleet lets it go there. */
 export function weigh(
   job: Job,
-  prospects: readonly Prospect[],
-  { knowledge, claims, loads }: Weighing,
+  places: Iterable<readonly [RunnerState, Prospect]>,
+  { knowledge, claims }: Weighing,
   now: Millis,
 ): Weighed[] {
   const weighed: Weighed[] = [];
-  const key = runnerKey(job.model ?? '', job.runnerOptions);
-  for (const prospect of prospects) {
-    const backend = knowledge.backend(prospect.id);
-    const known = backend.runners.get(key);
-    const phase = known?.phase ?? 'absent';
-    if (phase === 'draining' || (phase === 'absent' && backend.told !== null && loads)) continue;
-    const runner = known ?? knowledge.runner(prospect.id, job, now);
-    weighed.push(cost(job, prospect, { knowledge, runner, ahead: claims.get(runner) ?? 0 }, now));
+  const remembered = knowledge.remembered(job);
+  for (const [runner, prospect] of places) {
+    if (runner.phase === 'draining') continue;
+    weighed.push(cost(job, prospect, { knowledge, runner, remembered, ahead: claims.get(runner) ?? 0 }, now));
   }
   return weighed;
 }
@@ -58,13 +52,14 @@ export function weigh(
 interface Place {
   readonly knowledge: Knowledge;
   readonly runner: RunnerState;
+  readonly remembered: ReadonlyMap<RunnerState, number>;
   readonly ahead: number;
 }
 
-function cost(job: Job, prospect: Prospect, { knowledge, runner, ahead }: Place, now: Millis): Weighed {
+function cost(job: Job, prospect: Prospect, { knowledge, runner, remembered, ahead }: Place, now: Millis): Weighed {
   const { backend, phase } = runner;
   const limit = knowledge.limit(runner, now);
-  const cachedTokens = phase === 'ready' ? knowledge.cachedTokens(runner, job) : 0;
+  const cachedTokens = Math.min(job.promptTokens, remembered.get(runner) ?? 0);
   const others = Math.min(runner.inFlight, limit - 1);
   const prefillMs = knowledge.expectedPrefillMs(backend, job.promptTokens - cachedTokens, others);
   const loadMs = expectedLoad(knowledge, runner, now);
@@ -93,6 +88,6 @@ function cost(job: Job, prospect: Prospect, { knowledge, runner, ahead }: Place,
 /** What is left of a load; a whole one where nobody knows whether the model is in memory. */
 function expectedLoad(knowledge: Knowledge, runner: RunnerState, now: Millis): Millis {
   if (runner.phase === 'ready') return 0;
-  const whole = knowledge.expectedLoadMs(runner);
+  const whole = knowledge.expectedLoadMs(runner.model, runner);
   return runner.phase === 'loading' ? Math.max(whole / 10, runner.since + whole - now) : whole;
 }

@@ -66,14 +66,15 @@ export type Aged<D = Decision> = D extends unknown ? Omit<D, 'at'> & { readonly 
 
 export class DecisionLog {
   readonly #capacity: number;
-  readonly #ring: Decision[] = [];
+  /** Told only when asked for: most decisions never are. */
+  readonly #ring: (() => Decision)[] = [];
   #next = 0;
 
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
 
-  add(decision: Decision): void {
+  add(decision: () => Decision): void {
     this.#ring[this.#next] = decision;
     this.#next = (this.#next + 1) % this.#capacity;
   }
@@ -81,42 +82,50 @@ export class DecisionLog {
   /** Newest first. */
   list(): readonly Decision[] {
     const older = this.#ring.slice(this.#next);
-    return [...older, ...this.#ring.slice(0, this.#next)].reverse();
+    return [...older, ...this.#ring.slice(0, this.#next)].reverse().map((tell) => tell());
   }
 }
 
-export function explainWay(
+export function sent(
   { job, since }: Pick<Waiter, 'job' | 'since'>,
   { backend, reason }: Placement,
   weighed: readonly Weighed[],
-  now: Millis,
-): Decision {
-  const candidates = weighed.map(termsOf);
-  return { kind: 'sent', at: now, ...about(job), backend, reason, waitedMs: now - since, candidates, why: why[reason] };
+  at: Millis,
+): () => Decision {
+  return () => ({
+    kind: 'sent',
+    at,
+    ...about(job),
+    backend,
+    reason,
+    waitedMs: at - since,
+    candidates: weighed.map(termsOf),
+    why: why[reason],
+  });
 }
 
-export function explainWait(
+export function held(
   job: Job,
   { free, busy }: { readonly free: Weighed; readonly busy: Weighed },
   weighed: readonly Weighed[],
-  { now, forMs }: { readonly now: Millis; readonly forMs: Millis },
-): Decision {
-  return {
+  { at, forMs }: { readonly at: Millis; readonly forMs: Millis },
+): () => Decision {
+  return () => ({
     kind: 'held',
-    at: now,
+    at,
     ...about(job),
     backend: busy.backend,
     instead: free.backend,
     forMs,
     candidates: weighed.map(termsOf),
     why: 'a slot there is expected sooner than the prompt could be processed elsewhere',
-  };
+  });
 }
 
-export function explainPlan({ runner, victims, priceMs, regretMs }: Plan, waiting: number, now: Millis): Decision {
-  return {
+export function placed({ runner, victims, priceMs, regretMs }: Plan, waiting: number, at: Millis): () => Decision {
+  return () => ({
     kind: 'placed',
-    at: now,
+    at,
     model: runner.model,
     options: runner.options,
     backend: runner.backend.id,
@@ -128,7 +137,7 @@ export function explainPlan({ runner, victims, priceMs, regretMs }: Plan, waitin
       regretMs >= priceMs
         ? 'those who wait for it have waited for as long as evicting costs the others'
         : 'one of those who wait for it has waited for as long as anybody should',
-  };
+  });
 }
 
 const why: Readonly<Record<RouteReason, string>> = {

@@ -3,9 +3,9 @@
  * answers the clients wanted anyway and from `/api/ps`; nothing is probed for.
  */
 import type { BackendSpec } from '../backend.ts';
-import { createPrefixCache, type PrefixCache } from '../prefix-cache.ts';
 import type { BackendId, Job, Millis, ModelName, PrefixMark, ResidentModel, RunnerKey, Usage } from '../types.ts';
 import { LearntMean } from './learnt.ts';
+import { Prompts } from './prompts.ts';
 import { SlotEstimate } from './slots.ts';
 
 /** `absent`: not in memory. `loading`: on its way. `ready`: serves. `draining`: serves nobody new, and goes when idle. */
@@ -37,10 +37,15 @@ export interface RunnerState {
 export interface BackendState {
   readonly id: BackendId;
   readonly runners: Map<RunnerKey, RunnerState>;
+  /** Those in memory or on their way there. */
+  readonly held: Set<RunnerState>;
+  /** Counts up when anything changes about them. */
+  revision: number;
   /** Prompt tokens per second, of one request alone. */
   readonly prefill: LearntMean;
-  /** Prompts its runners are thought to remember. */
-  readonly prompts: PrefixCache;
+  /** Leases of its runners. */
+  inFlight: number;
+  weight: number;
   /** The last `/api/ps` that was taken in; null while it has told none. */
   told: readonly ResidentModel[] | null;
   /** From the specification; null where the operator says nothing. */
@@ -56,6 +61,8 @@ export interface BackendState {
   seenFull: number | null;
 }
 
+const none: ReadonlySet<RunnerState> = new Set();
+
 /** What is expected where nothing has been learnt. */
 const assumed = { loadMs: 15_000, holdMs: 5000, prefillPerSecond: 1000, prefillFixedMs: 20 } as const;
 
@@ -70,14 +77,20 @@ export function runnerKey(model: ModelName, options: string): RunnerKey {
 }
 
 export class Knowledge {
-  readonly #promptsPerBackend: number;
+  readonly #prompts: Prompts;
   readonly #backends = new Map<BackendId, BackendState>();
+  /** The same runners as in each backend's `held`, by key. */
+  readonly #held = new Map<RunnerKey, Set<RunnerState>>();
+  /** Backends that have not yet told what they have in memory. */
+  readonly #untold = new Set<BackendState>();
   readonly #load = new LearntMean();
-  readonly #hold = new LearntMean();
+  /** Of each model, wherever it was loaded; the one loaded least recently is forgotten first. */
+  readonly #loadOf = new Map<ModelName, LearntMean>();
+  readonly #slotHeld = new LearntMean();
   readonly #prefill = new LearntMean();
 
   constructor(promptsPerBackend: number) {
-    this.#promptsPerBackend = promptsPerBackend;
+    this.#prompts = new Prompts(promptsPerBackend);
   }
 
   backend(id: BackendId): BackendState {
@@ -86,8 +99,11 @@ export class Knowledge {
       state = {
         id,
         runners: new Map(),
+        held: new Set(),
+        revision: 0,
         prefill: new LearntMean(),
-        prompts: createPrefixCache(this.#promptsPerBackend),
+        inFlight: 0,
+        weight: 1,
         told: null,
         parallel: null,
         places: null,
@@ -98,12 +114,27 @@ export class Knowledge {
         seenFull: null,
       };
       this.#backends.set(id, state);
+      this.#untold.add(state);
     }
     return state;
   }
 
   get backends(): Iterable<BackendState> {
     return this.#backends.values();
+  }
+
+  /** Backends. */
+  get size(): number {
+    return this.#backends.size;
+  }
+
+  get untold(): Iterable<BackendState> {
+    return this.#untold;
+  }
+
+  /** Where a runner is in memory or on its way there. */
+  held(key: RunnerKey): Iterable<RunnerState> {
+    return this.#held.get(key) ?? none;
   }
 
   /** The row of the runner a job wants, made when there is none. */
@@ -137,11 +168,29 @@ export class Knowledge {
 
   setPhase(runner: RunnerState, phase: Phase, now: Millis): void {
     if (runner.phase === phase) return;
+    const wasHeld = runner.phase !== 'absent';
     runner.phase = phase;
     runner.since = now;
+    runner.backend.revision += 1;
+    if (!wasHeld) this.#hold(runner);
     if (phase !== 'absent') return;
+    this.#release(runner);
     runner.wentAt = now;
-    runner.backend.prompts.drop(runner.key);
+    this.#prompts.drop(runner);
+  }
+
+  #hold(runner: RunnerState): void {
+    runner.backend.held.add(runner);
+    const others = this.#held.get(runner.key);
+    if (others === undefined) this.#held.set(runner.key, new Set([runner]));
+    else others.add(runner);
+  }
+
+  #release(runner: RunnerState): void {
+    runner.backend.held.delete(runner);
+    const others = this.#held.get(runner.key);
+    others?.delete(runner);
+    if (others?.size === 0) this.#held.delete(runner.key);
   }
 
   configure(spec: BackendSpec): void {
@@ -150,12 +199,20 @@ export class Knowledge {
     state.places = spec.places ?? null;
     state.memoryBytes = spec.memory ?? null;
     state.tier = spec.tier ?? 1;
+    state.weight = spec.weight;
     state.capped = spec.slots !== 'auto';
   }
 
   /** Of a backend that is no longer configured. */
   forget(id: BackendId): void {
+    const state = this.#backends.get(id);
+    if (state === undefined) return;
+    for (const runner of state.held) {
+      this.#release(runner);
+      this.#prompts.drop(runner);
+    }
     this.#backends.delete(id);
+    this.#untold.delete(state);
   }
 
   // What is expected, from the nearest that was learnt.
@@ -165,12 +222,13 @@ export class Knowledge {
     return runner.backend.parallel ?? runner.slots.limit(now);
   }
 
-  expectedLoadMs(runner: RunnerState | undefined): Millis {
-    return runner?.loadMs.value ?? this.#load.value ?? assumed.loadMs;
+  /** On the runner's backend; without a runner, anywhere. */
+  expectedLoadMs(model: ModelName, runner?: RunnerState): Millis {
+    return runner?.loadMs.value ?? this.#loadOf.get(model)?.value ?? this.#load.value ?? assumed.loadMs;
   }
 
   expectedHoldMs(runner: RunnerState | undefined): Millis {
-    return runner?.holdMs.value ?? this.#hold.value ?? assumed.holdMs;
+    return runner?.holdMs.value ?? this.#slotHeld.value ?? assumed.holdMs;
   }
 
   /** Of so many prompt tokens that are not cached, beside so many other requests in the runner. */
@@ -179,25 +237,32 @@ export class Knowledge {
     return (assumed.prefillFixedMs + (tokens * 1000) / perSecond) * crowding(others);
   }
 
-  cachedTokens(runner: RunnerState, job: Job): number {
-    return Math.min(job.promptTokens, runner.backend.prompts.peek(runner.key, marksOf(job)));
+  /** Tokens of the job's prompt that runners are thought to remember; those that remember none are absent. */
+  remembered(job: Job): ReadonlyMap<RunnerState, number> {
+    return this.#prompts.remembered(marksOf(job));
   }
 
   // What is learnt.
 
   /** The runner has got this prompt and will remember it. */
   remember(runner: RunnerState, job: Job): void {
-    runner.backend.prompts.store(runner.key, marksOf(job));
+    this.#prompts.add(runner, marksOf(job));
   }
 
   loaded(runner: RunnerState, loadMs: Millis): void {
     runner.loadMs.add(loadMs);
     this.#load.add(loadMs);
+    const ofModel = this.#loadOf.get(runner.model) ?? new LearntMean(0.3);
+    ofModel.add(loadMs);
+    this.#loadOf.delete(runner.model);
+    this.#loadOf.set(runner.model, ofModel);
+    const oldest = this.#loadOf.keys().next();
+    if (this.#loadOf.size > REMEMBERED && oldest.done !== true) this.#loadOf.delete(oldest.value);
   }
 
-  held(runner: RunnerState, heldMs: Millis): void {
+  slotHeld(runner: RunnerState, heldMs: Millis): void {
     runner.holdMs.add(heldMs);
-    this.#hold.add(heldMs);
+    this.#slotHeld.add(heldMs);
   }
 
   /** From an answer whose prompt was not cached, and that began as one of `active` in its runner. */
@@ -215,10 +280,11 @@ export class Knowledge {
     const backend = this.backend(id);
     if (models === null || models === backend.told) return false;
     backend.told = models;
+    this.#untold.delete(backend);
     const listed = new Map(models.map((model) => [model.name, model]));
     let changed = false;
-    for (const runner of backend.runners.values()) {
-      if (!isInMemory(runner)) continue;
+    for (const runner of backend.held) {
+      if (runner.phase === 'loading') continue;
       const seen = listed.get(runner.model);
       if (seen !== undefined) runner.sizeBytes = seen.sizeBytes;
       else if (runner.inFlight === 0 && at - runner.since >= GRACE_MS) {
@@ -235,8 +301,8 @@ export class Knowledge {
       runner.sizeBytes = sizeBytes;
       changed = true;
     }
-    const held = inMemory(backend);
-    if (backend.seenFull !== null && held > backend.seenFull) backend.seenFull = held;
+    const { size } = backend.held;
+    if (backend.seenFull !== null && size > backend.seenFull) backend.seenFull = size;
     return changed;
   }
 }
@@ -244,20 +310,9 @@ export class Knowledge {
 /** Shorter prompts tell more of fixed costs than of speed. */
 const TELLING_TOKENS = 200;
 
-export function isInMemory({ phase }: RunnerState): boolean {
-  return phase === 'ready' || phase === 'draining';
-}
-
 /** How many times slower a request is beside so many others in its runner: batches share the work of reading the weights. */
 export function crowding(others: number): number {
   return (others + 1) ** 0.45;
-}
-
-/** Runners in memory or on their way there. */
-export function inMemory(backend: BackendState): number {
-  let count = 0;
-  for (const { phase } of backend.runners.values()) if (phase !== 'absent') count += 1;
-  return count;
 }
 
 /** Runners it holds at most, as configured or as seen; Infinity while nothing tells. */
@@ -271,17 +326,15 @@ export function placesOf({ places, seenFull }: BackendState): number {
  */
 function noteEviction(backend: BackendState, gone: RunnerState, now: Millis): void {
   let newest = 0;
-  for (const runner of backend.runners.values()) {
-    if (runner !== gone && runner.phase !== 'absent') newest = Math.max(newest, runner.since);
-  }
-  if (newest > gone.lastUsed && now - newest < EVICTION_WINDOW_MS) backend.seenFull = inMemory(backend) - 1;
+  for (const runner of backend.held) if (runner !== gone) newest = Math.max(newest, runner.since);
+  if (newest > gone.lastUsed && now - newest < EVICTION_WINDOW_MS) backend.seenFull = backend.held.size - 1;
 }
 
 /** `/api/ps` is read every few seconds; an eviction is seen at most this long after the load that caused it ended. */
 const EVICTION_WINDOW_MS = 30_000;
 
 function isKnownThere(backend: BackendState, model: ModelName): boolean {
-  for (const runner of backend.runners.values()) if (runner.model === model && runner.phase !== 'absent') return true;
+  for (const runner of backend.held) if (runner.model === model) return true;
   return false;
 }
 

@@ -28,10 +28,12 @@ export class LeaseBook {
 
   open(runner: RunnerState, job: Job, now: Millis): LeaseWatch {
     runner.inFlight += 1;
+    runner.backend.inFlight += 1;
+    runner.backend.revision += 1;
     runner.lastUsed = now;
     // A job sent to a model that is not in memory loads it.
     if (runner.phase === 'absent') this.#knowledge.setPhase(runner, 'loading', now);
-    const cachedTokens = this.#knowledge.cachedTokens(runner, job);
+    const cachedTokens = this.#knowledge.remembered(job).get(runner) ?? 0;
     const lease: Followed = {
       runner,
       since: now,
@@ -61,6 +63,8 @@ export class LeaseBook {
   #released(lease: Followed, outcome: Outcome, now: Millis): void {
     const { runner } = lease;
     runner.inFlight -= 1;
+    runner.backend.inFlight -= 1;
+    runner.backend.revision += 1;
     runner.lastUsed = now;
     const others = this.#leases.get(runner)!;
     others.delete(lease);
@@ -76,7 +80,7 @@ export class LeaseBook {
   #learn({ runner, since, active, cachedTokens }: Followed, { usage }: Outcome & { kind: 'done' }, now: Millis): void {
     if (runner.phase === 'loading' || runner.phase === 'absent') this.#knowledge.setPhase(runner, 'ready', now);
     const { loadMs = 0, promptMs = 0, outputMs = 0, totalMs } = usage;
-    this.#knowledge.held(runner, Math.max(0, now - since - loadMs));
+    this.#knowledge.slotHeld(runner, Math.max(0, now - since - loadMs));
     if (cachedTokens === 0) this.#knowledge.processed(runner.backend, usage, active);
     if (totalMs !== undefined) runner.slots.waited(active, totalMs - loadMs - promptMs - outputMs, now);
   }

@@ -3,10 +3,9 @@
  * that wait for a model pay with their waiting, and the price is what evicting would cost those who use what is there. That is
  * the ski-rental rule: whoever buys once the rent paid equals the price pays at most twice what hindsight would have.
  */
-import type { Prospect } from '../eligibility.ts';
 import type { BackendId, Job, Millis, RunnerKey } from '../types.ts';
 import type { Demands } from './demand.ts';
-import { inMemory, placesOf, type BackendState, type Knowledge, type RunnerState } from './knowledge.ts';
+import { placesOf, type BackendState, type Knowledge, type RunnerState } from './knowledge.ts';
 
 /** Jobs that wait for one runner. */
 export interface Wanted {
@@ -17,7 +16,10 @@ export interface Wanted {
   /** Since when the first of them waits, and when it gives up. */
   readonly since: Millis;
   readonly deadline: Millis;
-  readonly prospects: readonly Prospect[];
+  /** Whether a backend may serve them, other than as a last resort. */
+  readonly allows: (backend: BackendId) => boolean;
+  /** All that may serve them, be it as a last resort. */
+  readonly allowed: () => readonly BackendId[];
 }
 
 /** A change of what is in memory on one backend. One at a time. */
@@ -44,6 +46,14 @@ export interface ResidencyOptions {
   readonly patience: Millis;
 }
 
+interface Damage {
+  readonly runner: RunnerState;
+  readonly damageMs: Millis;
+}
+
+/** How old a price may be that is only compared; what is bought is priced anew. */
+const RECENT_MS = 1000;
+
 /** Where loads take long, it takes longer to be worth one. */
 const PATIENT_LOADS = 3;
 
@@ -61,6 +71,10 @@ export class Residency {
   readonly #demands: Demands;
   readonly #plans = new Map<BackendId, Plan>();
   readonly #waitingFor: (runner: RunnerState) => number;
+  readonly #damages = new Map<
+    BackendState,
+    { readonly revision: number; readonly at: Millis; readonly damages: readonly Damage[] | null }
+  >();
 
   constructor(knowledge: Knowledge, demands: Demands, waitingFor: (runner: RunnerState) => number) {
     this.#knowledge = knowledge;
@@ -84,7 +98,8 @@ export class Residency {
     const patientUntil = replicas > 0 ? Infinity : this.#patientUntil(wanted, options);
     const offer = this.#best(wanted, now >= patientUntil, now);
     if (offer === null) return now < patientUntil ? patientUntil : Infinity;
-    const priceMs = replicas > 0 ? offer.priceMs + this.#knowledge.expectedLoadMs(undefined) : offer.priceMs;
+    const loadMs = this.#knowledge.expectedLoadMs(wanted.job.model ?? '');
+    const priceMs = replicas > 0 ? offer.priceMs + loadMs : offer.priceMs;
     if (demand.regretMs < priceMs && now < patientUntil) {
       return Math.min(patientUntil, now + Math.max(1, (priceMs - demand.regretMs) / waiting));
     }
@@ -104,9 +119,8 @@ export class Residency {
   }
 
   /** Until the first of those that wait may push out anybody; early enough that he is still there when the load has ended. */
-  #patientUntil({ key, since, deadline, prospects }: Wanted, { patience }: ResidencyOptions): Millis {
-    const runners = prospects.map(({ id }) => this.#knowledge.backend(id).runners.get(key));
-    const loadMs = Math.max(0, ...runners.map((runner) => this.#knowledge.expectedLoadMs(runner)));
+  #patientUntil({ job, since, deadline }: Wanted, { patience }: ResidencyOptions): Millis {
+    const loadMs = this.#knowledge.expectedLoadMs(job.model ?? '');
     const latest = deadline - loadMs - this.#knowledge.expectedHoldMs(undefined);
     return Math.max(since, Math.min(latest, since + Math.max(patience, PATIENT_LOADS * loadMs)));
   }
@@ -149,79 +163,107 @@ export class Residency {
 
   #isComing(key: RunnerKey): boolean {
     for (const { runner } of this.#plans.values()) if (runner.key === key) return true;
-    for (const { runners } of this.#knowledge.backends) if (runners.get(key)?.phase === 'loading') return true;
+    for (const { phase } of this.#knowledge.held(key)) if (phase === 'loading') return true;
     return false;
   }
 
   /** Backends that serve the runner, without that of `except`. */
   #serving(key: RunnerKey, except: RunnerState | null): number {
     let count = 0;
-    for (const { runners, usable } of this.#knowledge.backends) {
-      const runner = usable ? runners.get(key) : undefined;
-      if (runner !== undefined && runner !== except && runner.phase === 'ready') count += 1;
+    for (const runner of this.#knowledge.held(key)) {
+      if (runner !== except && runner.phase === 'ready' && runner.backend.usable) count += 1;
     }
     return count;
   }
 
-  /** The cheapest place in the lowest tier that has one. */
+  /** The cheapest place in the lowest tier that has one, at a price that is no older than this moment. */
   #best(wanted: Wanted, desperate: boolean, now: Millis): Offer | null {
-    let best: { offer: Offer; tier: number; rank: number } | null = null;
-    for (const { id, weight, inFlight } of wanted.prospects) {
-      const backend = this.#knowledge.backend(id);
-      if (this.#plans.has(id) || backend.told === null || hasJustFailed(backend, wanted.key, now)) continue;
-      const offer = this.#offer(backend, wanted, desperate, now);
-      if (offer === null) continue;
-      const rank = offer.priceMs + inFlight / weight;
-      if (best === null || backend.tier < best.tier || (backend.tier === best.tier && rank < best.rank)) {
-        best = { offer, tier: backend.tier, rank };
+    const offer = this.#cheapest(wanted, desperate, now);
+    if (offer === null || desperate) return offer;
+    const priceMs = offer.victims.reduce((sum, victim) => sum + this.#damage(victim, false, now), 0);
+    if (priceMs <= offer.priceMs * 1.1 + 100) return offer;
+    this.#damages.clear();
+    return this.#cheapest(wanted, false, now);
+  }
+
+  #cheapest(wanted: Wanted, desperate: boolean, now: Millis): Offer | null {
+    const among = (allows: (id: BackendId) => boolean): Offer | null => {
+      let best: { readonly offer: Offer; readonly rank: number } | null = null;
+      for (const backend of this.#knowledge.backends) {
+        const { id, tier, told, inFlight, weight } = backend;
+        if (this.#plans.has(id) || told === null || (best !== null && tier > best.offer.backend.tier)) continue;
+        const offer = this.#offer(backend, wanted, desperate, now);
+        if (offer === null) continue;
+        const rank = offer.priceMs + inFlight / weight;
+        const isBetter = best === null || tier < best.offer.backend.tier || rank < best.rank;
+        // Asked last, because it costs most.
+        if (isBetter && allows(id)) best = { offer, rank };
       }
-    }
-    return best?.offer ?? null;
+      return best?.offer ?? null;
+    };
+    const best = among(wanted.allows);
+    if (best !== null) return best;
+    const lastResort = new Set(wanted.allowed());
+    return lastResort.size === 0 ? null : among((id) => lastResort.has(id));
   }
 
   #offer(backend: BackendState, { key, job }: Wanted, desperate: boolean, now: Millis): Offer | null {
+    const damages = desperate ? this.#damagesOf(backend, true, now) : this.#recentDamages(backend, now);
+    const there = backend.runners.get(key);
+    if (damages === null || there?.phase === 'ready' || hasJustFailed(there, now)) return null;
     const victims: RunnerState[] = [];
     let priceMs = 0;
-    const others: { runner: RunnerState; damageMs: Millis }[] = [];
-    for (const runner of backend.runners.values()) {
-      if (runner.phase === 'absent') continue;
-      if (runner.key === key || runner.phase !== 'ready') return null;
-      const damageMs = this.#damage(runner, desperate, now);
-      // Ollama holds a model with one set of options at a time.
-      if (runner.model === job.model) {
-        victims.push(runner);
-        priceMs += damageMs;
-      } else others.push({ runner, damageMs });
-    }
-    others.sort((a, b) => a.damageMs - b.damageMs);
-    for (const { runner, damageMs } of others) {
-      if (this.#fits(backend, key, victims)) break;
+    // Ollama holds a model with one set of options at a time.
+    for (const { runner, damageMs } of damages) {
+      if (runner.model !== job.model) continue;
       victims.push(runner);
       priceMs += damageMs;
     }
-    if (priceMs === Infinity) return null;
-    return { backend, victims, priceMs };
+    for (const { runner, damageMs } of damages) {
+      if (this.#fits(backend, key, victims)) break;
+      if (runner.model === job.model) continue;
+      victims.push(runner);
+      priceMs += damageMs;
+    }
+    return priceMs === Infinity ? null : { backend, victims, priceMs };
+  }
+
+  /** What evicting each runner of a backend would cost, cheapest first; null while something else changes there. */
+  #damagesOf(backend: BackendState, desperate: boolean, now: Millis): readonly Damage[] | null {
+    const damages: Damage[] = [];
+    for (const runner of backend.held) {
+      if (runner.phase !== 'ready') return null;
+      damages.push({ runner, damageMs: this.#damage(runner, desperate, now) });
+    }
+    return damages.sort((a, b) => a.damageMs - b.damageMs);
+  }
+
+  /** The same, worked out anew only when something has changed there, or after a while. */
+  #recentDamages(backend: BackendState, now: Millis): readonly Damage[] | null {
+    const { revision } = backend;
+    const last = this.#damages.get(backend);
+    if (last?.revision === revision && now - last.at < RECENT_MS) return last.damages;
+    const damages = this.#damagesOf(backend, false, now);
+    this.#damages.set(backend, { revision, at: now, damages });
+    return damages;
   }
 
   #fits(backend: BackendState, key: RunnerKey, victims: readonly RunnerState[]): boolean {
-    if (inMemory(backend) - victims.length >= placesOf(backend)) return false;
+    if (backend.held.size - victims.length >= placesOf(backend)) return false;
     const needed = this.#sizeOf(backend, key);
     if (backend.memoryBytes === null || needed === null) return true;
     let free = backend.memoryBytes;
-    for (const runner of backend.runners.values()) {
-      if (runner.phase !== 'absent' && !victims.includes(runner)) free -= runner.sizeBytes ?? needed;
+    for (const runner of backend.held) {
+      if (!victims.includes(runner)) free -= runner.sizeBytes ?? needed;
     }
     return needed <= free;
   }
 
-  /** Bytes in memory, from there or from any other backend; null when it was never seen. */
+  /** Bytes in memory, from there or from where it is now; null when that was never seen. */
   #sizeOf(backend: BackendState, key: RunnerKey): number | null {
     const there = backend.runners.get(key)?.sizeBytes ?? null;
     if (there !== null) return there;
-    for (const { runners } of this.#knowledge.backends) {
-      const size = runners.get(key)?.sizeBytes ?? null;
-      if (size !== null) return size;
-    }
+    for (const { sizeBytes } of this.#knowledge.held(key)) if (sizeBytes !== null) return sizeBytes;
     return null;
   }
 
@@ -229,7 +271,7 @@ export class Residency {
   #damage(victim: RunnerState, desperate: boolean, now: Millis): Millis {
     const others = this.#serving(victim.key, victim);
     if (!desperate && others === 0 && (victim.inFlight > 0 || this.#waitingFor(victim) > 0)) return Infinity;
-    const loadMs = this.#knowledge.expectedLoadMs(victim);
+    const loadMs = this.#knowledge.expectedLoadMs(victim.model, victim);
     const holdMs = this.#knowledge.expectedHoldMs(victim);
     const rate = this.#demands.rate(victim.key, now);
     const drainMs = victim.inFlight > 0 ? holdMs : 0;
@@ -247,7 +289,7 @@ export class Residency {
   }
 }
 
-function hasJustFailed(backend: BackendState, key: RunnerKey, now: Millis): boolean {
-  const failedAt = backend.runners.get(key)?.failedAt ?? null;
+function hasJustFailed(runner: RunnerState | undefined, now: Millis): boolean {
+  const failedAt = runner?.failedAt ?? null;
   return failedAt !== null && now - failedAt < FAILED_MS;
 }

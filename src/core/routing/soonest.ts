@@ -2,6 +2,7 @@
  * The planner of the policy `soonest`. Each job goes where its first token is predicted soonest. When no slot is free there, it
  * waits in the gateway and is thought over at every event. What is in memory where, the gateway decides itself (residency.ts).
  */
+import { Deadlines } from '../deadlines.ts';
 import type { Prospect } from '../eligibility.ts';
 import type { Arrival, Dispatch, FleetReader, Intent, LeaseWatch, Placement, Planner } from '../planner.ts';
 import type { Candidate, Policy } from '../policies/policy.ts';
@@ -9,7 +10,7 @@ import { isCloudModel } from '../model-name.ts';
 import type { Lane, Waiter, WaitingJobs } from '../queue.ts';
 import type { BackendId, Job, Millis, NonEmpty, Rng, RouteReason, RunnerKey } from '../types.ts';
 import { weigh, type Weighed } from './cost.ts';
-import { DecisionLog, explainPlan, explainWait, explainWay, type Decision } from './decisions.ts';
+import { DecisionLog, held, placed, sent, type Decision } from './decisions.ts';
 import { Demands } from './demand.ts';
 import { Knowledge, runnerKey, type RunnerState } from './knowledge.ts';
 import { LeaseBook } from './lease-book.ts';
@@ -32,13 +33,20 @@ interface Hold {
 
 /** A runner somebody waits for. */
 interface Want {
+  readonly key: RunnerKey;
   readonly job: Job;
   /** When to think of loading it again, although nothing has happened. */
-  dueAt: Millis;
+  deadline: Millis;
 }
+
+/** A runner, and what the fleet says of its backend for a job. */
+type Place = readonly [RunnerState, Prospect];
 
 /** Waiting jobs of one runner that are thought over at one event: those behind them have no choice yet. */
 const CONSIDERED = 64;
+
+/** Runners whose loading is thought of at one event; the others follow at once, in a turn of their own. */
+const AT_ONCE = 2;
 
 /** Runners that have been waited for the longest; they are thought of first when a place comes free. */
 const URGENT = 8;
@@ -60,6 +68,9 @@ export class Soonest implements Planner, Policy {
   readonly #decisions: DecisionLog;
   readonly #held = new WeakMap<Job, Hold>();
   readonly #wants = new Map<RunnerKey, Want>();
+  readonly #due = new Deadlines<Want>();
+  /** The last load of a runner that failed. */
+  readonly #failures = new Map<RunnerKey, { readonly backend: BackendId; readonly at: Millis }>();
   /** Runners whose waiting jobs may have somewhere to go since they were last thought over. */
   readonly #dirty = new Set<RunnerKey>();
   /** The first time at which a job that holds may go after all. */
@@ -88,9 +99,10 @@ export class Soonest implements Planner, Policy {
 
   /** The cheapest of the candidates as far as anything is known of them, without holding any job. */
   pick(candidates: NonEmpty<Candidate>, job: Job, now: Millis): Candidate {
-    const prospects = candidates.map((candidate) => ({ ...candidate, free: true }));
-    const free = weigh(job, prospects, { knowledge: this.knowledge, claims: new Map(), loads: false }, now);
-    const best = this.#cheapest(free);
+    const places = candidates.map((candidate): Place => {
+      return [this.knowledge.runner(candidate.id, job, now), { ...candidate, free: true, spare: false }];
+    });
+    const best = this.#cheapest(weigh(job, places, { knowledge: this.knowledge, claims: new Map() }, now));
     return candidates.find(({ id }) => id === best?.backend) ?? candidates[0];
   }
 
@@ -100,15 +112,20 @@ export class Soonest implements Planner, Policy {
 
   queued(job: Job, now: Millis): void {
     const key = keyOf(job);
-    const want = this.#wants.get(key);
-    if (want === undefined) this.#wants.set(key, { job, dueAt: now });
-    else want.dueAt = Math.min(want.dueAt, now);
+    let want = this.#wants.get(key);
+    if (want === undefined) {
+      want = { key, job, deadline: now };
+      this.#wants.set(key, want);
+      this.#due.add(want);
+    }
+    this.#isDue(want, Math.min(want.deadline, now));
     this.#dirty.add(key);
   }
 
-  place(arrival: Arrival, _candidates: NonEmpty<Candidate>, fleet: FleetReader, now: Millis): Placement | null {
+  place(arrival: Arrival, fleet: FleetReader, now: Millis): Placement | null {
     this.#learn(fleet, now);
-    return this.#choose(arrival, fleet.prospects(arrival.job, arrival.tried), new Map(), now);
+    if (!needsRunner(arrival.job)) return anywhere(fleet.prospects(arrival.job, arrival.tried));
+    return this.#choose(arrival, this.#places(arrival, fleet, now), new Map(), now);
   }
 
   next<W extends Waiter>(waiting: WaitingJobs<W>, fleet: FleetReader, now: Millis): Dispatch<W> | null {
@@ -133,8 +150,8 @@ export class Soonest implements Planner, Policy {
   }
 
   wakeAt(): Millis | null {
-    let at = this.#holdUntil;
-    if (this.#loads) for (const { dueAt } of this.#wants.values()) at = Math.min(at, dueAt);
+    const dueAt = this.#loads ? (this.#due.first?.deadline ?? Infinity) : Infinity;
+    const at = Math.min(this.#holdUntil, dueAt);
     return at === Infinity ? null : at;
   }
 
@@ -145,17 +162,20 @@ export class Soonest implements Planner, Policy {
 
   intents(waiting: WaitingJobs, fleet: FleetReader, now: Millis): readonly Intent[] {
     this.#queue = waiting;
-    for (const [key, want] of this.#wants) {
-      if (want.dueAt > now) continue;
-      const wanted = this.#wanted(key, want, waiting, fleet);
+    for (let round = 0; round < AT_ONCE; round += 1) {
+      const want = this.#due.first;
+      if (want === undefined || want.deadline > now) break;
+      const wanted = this.#wanted(want, waiting, fleet);
       if (wanted === null) {
-        this.#wants.delete(key);
-        this.#demands.count(key, 0, now);
+        this.#wants.delete(want.key);
+        this.#due.remove(want);
+        this.#demands.count(want.key, 0, now);
         continue;
       }
       const plan = this.#residency.consider(wanted, this.#options, now);
-      want.dueAt = Math.min(now + RECONSIDERED_MS, typeof plan === 'number' ? plan : Infinity);
-      if (typeof plan !== 'number') this.#decisions.add(explainPlan(plan, wanted.waiting, now));
+      const next = typeof plan === 'number' ? Math.max(plan, now + 1) : Infinity;
+      this.#isDue(want, Math.min(next, now + RECONSIDERED_MS));
+      if (typeof plan !== 'number') this.#decisions.add(placed(plan, wanted.waiting, now));
     }
     return this.#residency.ripe(now).flatMap(intentsOf);
   }
@@ -163,7 +183,10 @@ export class Soonest implements Planner, Policy {
   performed({ kind, backend, model, runnerOptions }: Intent, tookMs: Millis | null, now: Millis): void {
     if (kind !== 'load') return;
     this.#residency.ended(backend, tookMs, now);
-    this.#dirty.add(runnerKey(model, runnerOptions));
+    const key = runnerKey(model, runnerOptions);
+    this.#dirty.add(key);
+    this.#failures.delete(key);
+    if (tookMs === null) this.#noteFailure(key, backend, now);
     this.#oldestWantsAreDue(now);
   }
 
@@ -183,8 +206,20 @@ export class Soonest implements Planner, Policy {
     let count = 0;
     for (const want of this.#wants.values()) {
       if (count++ >= URGENT) return;
-      want.dueAt = Math.min(want.dueAt, now);
+      this.#isDue(want, Math.min(want.deadline, now));
     }
+  }
+
+  #isDue(want: Want, at: Millis): void {
+    if (want.deadline === at) return;
+    this.#due.remove(want);
+    want.deadline = at;
+    this.#due.add(want);
+  }
+
+  #noteFailure(key: RunnerKey, backend: BackendId, now: Millis): void {
+    for (const [old, { at }] of this.#failures) if (now - at >= FAILED_MS) this.#failures.delete(old);
+    this.#failures.set(key, { backend, at: now });
   }
 
   #waitingFor({ model, options }: RunnerState): number {
@@ -213,7 +248,7 @@ export class Soonest implements Planner, Policy {
     this.#oldestWantsAreDue(now);
   }
 
-  #wanted(key: RunnerKey, { job }: Want, waiting: WaitingJobs, fleet: FleetReader): Wanted | null {
+  #wanted({ key, job }: Want, waiting: WaitingJobs, fleet: FleetReader): Wanted | null {
     let count = 0;
     let since = Infinity;
     let deadline = Infinity;
@@ -225,7 +260,30 @@ export class Soonest implements Planner, Policy {
       first ??= lane.head;
     }
     if (first === null) return null;
-    return { key, job: first.job, waiting: count, since, deadline, prospects: fleet.prospects(first.job, first.tried) };
+    const { job: one, tried } = first;
+    const allowed = (): readonly BackendId[] => fleet.prospects(one, tried).map(({ id }) => id);
+    const allows = (id: BackendId): boolean => fleet.prospect(id, one, tried)?.spare === false;
+    return { key, job: one, waiting: count, since, deadline, allows, allowed };
+  }
+
+  /** Where the job's runner is, or may be, as far as the fleet lets the job go there. */
+  #places({ job, tried }: Pick<Waiter, 'job' | 'tried'>, fleet: FleetReader, now: Millis): readonly Place[] {
+    const ofAll = (): Place[] =>
+      fleet.prospects(job, tried).map((prospect) => [this.knowledge.runner(prospect.id, job, now), prospect]);
+    if (!this.#loads) return ofAll();
+    const places: Place[] = [];
+    for (const runner of this.knowledge.held(keyOf(job))) {
+      const prospect = fleet.prospect(runner.backend.id, job, tried);
+      if (prospect !== null) places.push([runner, prospect]);
+    }
+    for (const { id } of this.knowledge.untold) {
+      const prospect = fleet.prospect(id, job, tried);
+      if (prospect !== null) places.push([this.knowledge.runner(id, job, now), prospect]);
+    }
+    if (places.every(([, { spare }]) => !spare)) return places;
+    // An ejected backend serves only when no other may, wherever the model is.
+    const allowed = new Set(fleet.prospects(job, tried).map(({ id }) => id));
+    return places.filter(([, { id }]) => allowed.has(id));
   }
 
   #nextOf<W extends Waiter>(
@@ -234,12 +292,16 @@ export class Soonest implements Planner, Policy {
     claims: Map<RunnerState, number>,
     now: Millis,
   ): Dispatch<W> | null {
-    const prospects = fleet.prospects(lane.head.job, lane.head.tried);
-    if (!prospects.some(({ free }) => free)) return null;
+    const { head } = lane;
+    if (!needsRunner(head.job)) {
+      const placement = anywhere(fleet.prospects(head.job, head.tried));
+      return placement === null ? null : { waiter: head, ...placement };
+    }
+    const places = this.#places(head, fleet, now);
     let considered = 0;
     for (const waiter of lane) {
       if (considered++ >= CONSIDERED) break;
-      const placement = this.#choose(waiter, prospects, claims, now);
+      const placement = this.#choose(waiter, places, claims, now) ?? this.#afterFailure(waiter, fleet, now);
       if (placement !== null) return { waiter, ...placement };
     }
     return null;
@@ -248,22 +310,21 @@ export class Soonest implements Planner, Policy {
   /** Where the job goes now; null when it had better wait. */
   #choose(
     waiter: Pick<Waiter, 'job' | 'since'>,
-    prospects: readonly Prospect[],
+    places: readonly Place[],
     claims: Map<RunnerState, number>,
     now: Millis,
   ): Placement | null {
     const { job } = waiter;
-    if (!needsRunner(job)) return anywhere(prospects);
-    const weighed = weigh(job, prospects, { knowledge: this.knowledge, claims, loads: this.#loads }, now);
+    const weighed = weigh(job, places, { knowledge: this.knowledge, claims }, now);
     const free = this.#cheapest(weighed.filter((one) => one.free));
     const busy = this.#cheapest(weighed.filter((one) => !one.free && one.tier <= (free?.tier ?? Infinity)));
     if (busy !== null && (free === null || this.#prefersWaiting(waiter, { free, busy }, weighed, now))) {
       claims.set(busy.runner, (claims.get(busy.runner) ?? 0) + 1);
       return null;
     }
-    if (free === null) return this.#afterFailure(job, prospects, now);
-    const placement = { backend: free.backend, reason: reasonFor(free, weighed, prospects.length) };
-    this.#decisions.add(explainWay(waiter, placement, weighed, now));
+    if (free === null) return null;
+    const placement = { backend: free.backend, reason: this.#reasonFor(job, free, weighed) };
+    this.#decisions.add(sent(waiter, placement, weighed, now));
     return placement;
   }
 
@@ -297,7 +358,7 @@ export class Soonest implements Planner, Policy {
       const savedMs = free.totalMs - (busy.totalMs - busy.waitMs);
       hold = { since: now, budgetMs: Math.max(0, savedMs) };
       this.#held.set(job, hold);
-      this.#decisions.add(explainWait(job, { free, busy }, weighed, { now, forMs: hold.budgetMs }));
+      this.#decisions.add(held(job, { free, busy }, weighed, { at: now, forMs: hold.budgetMs }));
     }
     const until = hold.since + hold.budgetMs;
     if (now >= until) return false;
@@ -305,13 +366,18 @@ export class Soonest implements Planner, Policy {
     return true;
   }
 
-  #afterFailure(job: Job, prospects: readonly Prospect[], now: Millis): Placement | null {
-    const key = keyOf(job);
-    for (const { id, free } of prospects) {
-      const failedAt = this.knowledge.backend(id).runners.get(key)?.failedAt ?? null;
-      if (free && failedAt !== null && now - failedAt < FAILED_MS) return { backend: id, reason: 'cold' };
-    }
-    return null;
+  #reasonFor({ only }: Job, chosen: Weighed, weighed: readonly Weighed[]): RouteReason {
+    if (only?.length === 1 || this.knowledge.size === 1) return 'only';
+    if (chosen.phase !== 'ready') return 'cold';
+    if (chosen.cachedTokens > 0) return 'sticky';
+    return weighed.filter(({ free }) => free).length > 1 ? 'least-busy' : 'warm';
+  }
+
+  #afterFailure({ job, tried }: Pick<Waiter, 'job' | 'tried'>, fleet: FleetReader, now: Millis): Placement | null {
+    const failure = this.#failures.get(keyOf(job));
+    if (failure === undefined || now - failure.at >= FAILED_MS) return null;
+    const prospect = fleet.prospect(failure.backend, job, tried);
+    return prospect?.free === true ? { backend: failure.backend, reason: 'cold' } : null;
   }
 }
 
@@ -333,13 +399,6 @@ function anywhere(prospects: readonly Prospect[]): Placement | null {
     }
   }
   return best === null ? null : { backend: best.id, reason: prospects.length === 1 ? 'only' : 'least-busy' };
-}
-
-function reasonFor(chosen: Weighed, weighed: readonly Weighed[], prospects: number): RouteReason {
-  if (prospects === 1) return 'only';
-  if (chosen.phase !== 'ready') return 'cold';
-  if (chosen.cachedTokens > 0) return 'sticky';
-  return weighed.filter(({ free }) => free).length > 1 ? 'least-busy' : 'warm';
 }
 
 /** The victims go first, by our own hand: left to itself Ollama would choose by keep_alive and path. */

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Knowledge, inMemory, placesOf, runnerKey } from '../../../src/core/routing/knowledge.ts';
+import { Knowledge, placesOf, runnerKey, type RunnerState } from '../../../src/core/routing/knowledge.ts';
+import type { Job } from '../../../src/core/types.ts';
 import { backend, job, resident } from '../../support/build.ts';
 
 const listing = (...names: string[]) => names.map((name) => resident(name, { sizeBytes: 5e9 }));
 const phases = (knowledge: Knowledge) =>
   [...knowledge.backend('a').runners.values()].map(({ key, phase }) => `${key} ${phase}`).sort();
+
+const cached = (knowledge: Knowledge, runner: RunnerState, one: Job) => knowledge.remembered(one).get(runner) ?? 0;
 
 describe('knowledge', () => {
   it('takes in what a backend tells of its memory', () => {
@@ -71,7 +74,7 @@ describe('knowledge', () => {
     assert.equal(placesOf(row), 2);
     knowledge.observe('a', listing('n:latest', 'o:latest', 'p:latest'), 110_000);
     assert.equal(placesOf(row), 3, 'and that it holds more when it is seen to');
-    assert.equal(inMemory(row), 3);
+    assert.equal(row.held.size, 3);
   });
 
   it('learns nothing of places from a model that went alone', () => {
@@ -95,11 +98,12 @@ describe('knowledge', () => {
     const knowledge = new Knowledge(10);
     const [one, other] = [knowledge.runner('a', job({ model: 'm:latest' }), 0), knowledge.runner('b', job(), 0)];
     knowledge.loaded(one, 8000);
-    knowledge.held(one, 3000);
-    assert.deepEqual([knowledge.expectedLoadMs(other), knowledge.expectedHoldMs(other)], [8000, 3000]);
+    knowledge.slotHeld(one, 3000);
+    assert.deepEqual([knowledge.expectedLoadMs('tiny:latest', other), knowledge.expectedHoldMs(other)], [8000, 3000]);
     knowledge.loaded(other, 2000);
-    assert.equal(knowledge.expectedLoadMs(other), 2000);
-    assert.equal(knowledge.expectedLoadMs(one), 8000);
+    assert.equal(knowledge.expectedLoadMs('tiny:latest', other), 2000);
+    assert.equal(knowledge.expectedLoadMs('m:latest', one), 8000);
+    assert.equal(knowledge.expectedLoadMs('m:latest'), 8000, 'anywhere');
   });
 
   it('learns how fast prompts are processed, made up for the crowd', () => {
@@ -122,18 +126,18 @@ describe('knowledge', () => {
     const first = job({ promptTokens: 100, prefix: [{ hash: 'one', tokens: 100 }] });
     const second = job({ promptTokens: 300, prefix: [...first.prefix, { hash: 'two', tokens: 300 }] });
     knowledge.remember(runner, first);
-    assert.equal(knowledge.cachedTokens(runner, second), 100);
+    assert.equal(cached(knowledge, runner, second), 100);
     knowledge.setPhase(runner, 'absent', 1);
-    assert.equal(knowledge.cachedTokens(runner, second), 0);
+    assert.equal(cached(knowledge, runner, second), 0);
   });
 
   it('takes a session key for the whole last prompt, where there are no boundaries', () => {
     const knowledge = new Knowledge(10);
     const runner = knowledge.runner('a', job(), 0);
     knowledge.remember(runner, job({ session: 's', promptTokens: 500 }));
-    assert.equal(knowledge.cachedTokens(runner, job({ session: 's', promptTokens: 800 })), 500);
-    assert.equal(knowledge.cachedTokens(runner, job({ session: 's', promptTokens: 200 })), 200);
-    assert.equal(knowledge.cachedTokens(runner, job({ session: 't', promptTokens: 800 })), 0);
+    assert.equal(cached(knowledge, runner, job({ session: 's', promptTokens: 800 })), 500);
+
+    assert.equal(cached(knowledge, runner, job({ session: 't', promptTokens: 800 })), 0);
   });
 
   it('keeps runners apart by model and options', () => {
