@@ -59,6 +59,7 @@ describe('retry', () => {
       'backend-lost',
       'backend-truncated',
       'backend-idle-timeout',
+      'overloaded',
       'total-timeout',
     ]);
     for (const failure of final)
@@ -177,6 +178,7 @@ describe('attempt failures', () => {
       'cloud-unavailable',
       'rate-limited',
       'client-mistake',
+      'overloaded',
       'total-timeout',
     ]);
   });
