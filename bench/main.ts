@@ -34,8 +34,11 @@ interface Bench {
   readonly directPort: number;
 }
 
+/** This run's own, for configuration files. */
+const directory = mkdtempSync(join(tmpdir(), 'llamero-bench-'));
+process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+
 async function main(options: BenchOptions): Promise<boolean> {
-  const directory = mkdtempSync(join(tmpdir(), 'llamero-bench-'));
   try {
     const cores = chooseCores();
     const chosen = chooseProxies(options);
@@ -58,7 +61,6 @@ async function main(options: BenchOptions): Promise<boolean> {
     return conclude(options, { cores, chosen, rows, memory });
   } finally {
     await stopAll();
-    rmSync(directory, { recursive: true, force: true });
   }
 }
 
