@@ -151,9 +151,11 @@ class Table implements Fleet {
     assert(new Set(specs.map((spec) => spec.id)).size === specs.length, 'backend ids are unique');
     const before = new Map(this.#entries.map((entry) => [entry.spec.id, entry]));
     this.#entries = specs.map((spec) => {
-      const known = before.get(spec.id) ?? this.#returning(spec);
-      if (known === undefined || known.spec.url !== spec.url) return newEntry(spec, this.#clock.now(), this.#autoSlots);
-      before.delete(spec.id);
+      const current = before.get(spec.id);
+      // One that moved away and back has its leases of before, whatever was there in between.
+      const known = current?.spec.url === spec.url ? current : this.#returning(spec);
+      if (known === undefined) return newEntry(spec, this.#clock.now(), this.#autoSlots);
+      if (known === current) before.delete(spec.id);
       this.#leaving.delete(known);
       known.removed = false;
       respecify(known, spec, this.#autoSlots);
