@@ -288,12 +288,12 @@ export class World {
     running.timer = this.clock.after(FIRST_BYTE_TIMEOUT_MS, () => running.end({ kind: 'failed', failure }));
   }
 
-  #release(traveller: Traveller, { lease, committed }: Running, how: AttemptEnd): void {
+  #release(traveller: Traveller, { committed, lease, machine }: Running, how: AttemptEnd): void {
     lease.release(outcomeOf(how, committed));
     const now = this.clock.now();
     if (how.kind === 'done') this.#quarantine.answered(traveller.fingerprint);
     if (how.kind !== 'failed') return;
-    const told = this.told.get(lease.backend);
+    const told = this.#known.get(machine);
     if (how.failure === 'backend-busy' && told !== undefined) told.busyUntil = now + BUSY_PAUSE_MS;
     if (!isLethal(how.failure)) return;
     this.#quarantine.broke(traveller.fingerprint, lease.backend, now);
