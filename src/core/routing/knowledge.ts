@@ -30,8 +30,9 @@ export interface RunnerState {
   /** How long a slot is held. */
   readonly holdMs: LearntMean;
   readonly loadMs: LearntMean;
-  /** Memory in bytes, as `/api/ps` told it; null until then. */
+  /** Memory in bytes and context in tokens, as `/api/ps` told it; null until then. */
   sizeBytes: number | null;
+  contextLength: number | null;
 }
 
 export interface BackendState {
@@ -137,6 +138,20 @@ export class Knowledge {
     return this.#held.get(key) ?? none;
   }
 
+  /** Where runners are that serve the job as it is, in memory or on their way there. */
+  *serving({ model, runnerOptions }: Pick<Job, 'model' | 'runnerOptions'>): Iterable<RunnerState> {
+    const name = model ?? '';
+    yield* this.held(runnerKey(name, runnerOptions));
+    if (!CONTEXT_ONLY.test(runnerOptions)) return;
+    for (const runner of this.held(name)) if (hasContext(runner, runnerOptions)) yield runner;
+  }
+
+  /** The runner that would serve the job on a backend: one that is there, or the row of its own. */
+  servingOn(id: BackendId, job: Pick<Job, 'model' | 'runnerOptions'>, now: Millis): RunnerState {
+    for (const runner of this.serving(job)) if (runner.backend.id === id) return runner;
+    return this.runner(id, job, now);
+  }
+
   /** The row of the runner a job wants, made when there is none. */
   runner(backend: BackendId, job: Pick<Job, 'model' | 'runnerOptions'>, now: Millis): RunnerState {
     const state = this.backend(backend);
@@ -160,6 +175,7 @@ export class Knowledge {
         holdMs: new LearntMean(),
         loadMs: new LearntMean(0.3),
         sizeBytes: null,
+        contextLength: null,
       };
       state.runners.set(key, runner);
     }
@@ -176,6 +192,7 @@ export class Knowledge {
     if (phase !== 'absent') return;
     this.#release(runner);
     runner.wentAt = now;
+    runner.contextLength = null;
     this.#prompts.drop(runner);
   }
 
@@ -286,25 +303,41 @@ export class Knowledge {
     for (const runner of backend.held) {
       if (runner.phase === 'loading') continue;
       const seen = listed.get(runner.model);
-      if (seen !== undefined) runner.sizeBytes = seen.sizeBytes;
+      if (seen !== undefined) noteListed(runner, seen);
       else if (runner.inFlight === 0 && at - runner.since >= GRACE_MS) {
         noteEviction(backend, runner, at);
         this.setPhase(runner, 'absent', at);
         changed = true;
       }
     }
-    for (const { name, sizeBytes } of models) {
-      if (isKnownThere(backend, name)) continue;
-      const runner = this.runner(id, { model: name, runnerOptions: '' }, at);
+    for (const model of models) {
+      if (isKnownThere(backend, model.name)) continue;
+      const runner = this.runner(id, { model: model.name, runnerOptions: '' }, at);
       if (runner.wentAt !== null && at - runner.wentAt < GRACE_MS) continue;
       this.setPhase(runner, 'ready', at);
-      runner.sizeBytes = sizeBytes;
+      noteListed(runner, model);
       changed = true;
     }
     const { size } = backend.held;
     if (backend.seenFull !== null && size > backend.seenFull) backend.seenFull = size;
     return changed;
   }
+}
+
+/** Options that ask for nothing but a context length. */
+const CONTEXT_ONLY = /^num_ctx=\d+$/;
+
+/**
+ * A runner that was loaded without options serves whoever asks for just the context it happens to have (ollama-wire §2.3). What a
+ * backend had in memory before the gateway came is taken for such a one.
+ */
+export function hasContext({ options, contextLength }: RunnerState, runnerOptions: string): boolean {
+  return options === '' && contextLength !== null && runnerOptions === `num_ctx=${contextLength}`;
+}
+
+function noteListed(runner: RunnerState, { sizeBytes, contextLength }: ResidentModel): void {
+  runner.sizeBytes = sizeBytes;
+  runner.contextLength = contextLength;
 }
 
 /** Shorter prompts tell more of fixed costs than of speed. */

@@ -5,7 +5,7 @@
  */
 import type { BackendId, Job, Millis, RunnerKey } from '../types.ts';
 import type { Demands } from './demand.ts';
-import { placesOf, type BackendState, type Knowledge, type RunnerState } from './knowledge.ts';
+import { hasContext, placesOf, type BackendState, type Knowledge, type RunnerState } from './knowledge.ts';
 
 /** Jobs that wait for one runner. */
 export interface Wanted {
@@ -93,8 +93,8 @@ export class Residency {
   consider(wanted: Wanted, options: ResidencyOptions, now: Millis): Plan | Millis {
     const { key, waiting } = wanted;
     const demand = this.#demands.count(key, waiting, now);
-    if (this.#isComing(key)) return Infinity;
-    const replicas = this.#serving(key, null);
+    if (this.#isComing(wanted)) return Infinity;
+    const replicas = serving(this.#knowledge.serving(wanted.job), null);
     const patientUntil = replicas > 0 ? Infinity : this.#patientUntil(wanted, options);
     const offer = this.#best(wanted, now >= patientUntil, now);
     if (offer === null) return now < patientUntil ? patientUntil : Infinity;
@@ -161,19 +161,10 @@ export class Residency {
     if (loadMs !== null) this.#knowledge.loaded(runner, loadMs);
   }
 
-  #isComing(key: RunnerKey): boolean {
+  #isComing({ key, job }: Wanted): boolean {
     for (const { runner } of this.#plans.values()) if (runner.key === key) return true;
-    for (const { phase } of this.#knowledge.held(key)) if (phase === 'loading') return true;
+    for (const { phase } of this.#knowledge.serving(job)) if (phase === 'loading') return true;
     return false;
-  }
-
-  /** Backends that serve the runner, without that of `except`. */
-  #serving(key: RunnerKey, except: RunnerState | null): number {
-    let count = 0;
-    for (const runner of this.#knowledge.held(key)) {
-      if (runner !== except && runner.phase === 'ready' && runner.backend.usable) count += 1;
-    }
-    return count;
   }
 
   /** The cheapest place in the lowest tier that has one, at a price that is no older than this moment. */
@@ -211,6 +202,7 @@ export class Residency {
     const damages = desperate ? this.#damagesOf(backend, true, now) : this.#recentDamages(backend, now);
     const there = backend.runners.get(key);
     if (damages === null || there?.phase === 'ready' || hasJustFailed(there, now)) return null;
+    if (damages.some(({ runner }) => runner.model === job.model && hasContext(runner, job.runnerOptions))) return null;
     const victims: RunnerState[] = [];
     let priceMs = 0;
     // Ollama holds a model with one set of options at a time.
@@ -269,7 +261,7 @@ export class Residency {
 
   /** What those who use a runner would lose by its going, in ms of waiting. Infinity when it may not go. */
   #damage(victim: RunnerState, desperate: boolean, now: Millis): Millis {
-    const others = this.#serving(victim.key, victim);
+    const others = serving(this.#knowledge.held(victim.key), victim);
     if (!desperate && others === 0 && (victim.inFlight > 0 || this.#waitingFor(victim) > 0)) return Infinity;
     const loadMs = this.#knowledge.expectedLoadMs(victim.model, victim);
     const holdMs = this.#knowledge.expectedHoldMs(victim);
@@ -287,6 +279,15 @@ export class Residency {
     const regretted = wanted * loadMs * (1 + (rate * loadMs) / 2);
     return drainMs + freshMs + regretted;
   }
+}
+
+/** Runners that serve, on backends that do, without `except`. */
+function serving(runners: Iterable<RunnerState>, except: RunnerState | null): number {
+  let count = 0;
+  for (const runner of runners) {
+    if (runner !== except && runner.phase === 'ready' && runner.backend.usable) count += 1;
+  }
+  return count;
 }
 
 function hasJustFailed(runner: RunnerState | undefined, now: Millis): boolean {

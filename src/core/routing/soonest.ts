@@ -156,7 +156,7 @@ export class Soonest implements Planner, Policy {
   }
 
   leased(job: Job, { backend }: Placement, now: Millis): LeaseWatch {
-    if (needsRunner(job)) return this.#leases.open(this.knowledge.runner(backend, job, now), job, now);
+    if (needsRunner(job)) return this.#leases.open(this.knowledge.servingOn(backend, job, now), job, now);
     return { answered: () => {}, released: () => this.#dirtyAll() };
   }
 
@@ -192,6 +192,7 @@ export class Soonest implements Planner, Policy {
 
   #runnerChanged(runner: RunnerState, now: Millis): void {
     this.#dirty.add(runner.key);
+    if (runner.contextLength !== null) this.#dirty.add(runnerKey(runner.model, `num_ctx=${runner.contextLength}`));
     // A slot of the backend as a whole may be what others wait for.
     if (runner.backend.capped) this.#dirtyAll();
     if (runner.inFlight === 0) this.#oldestWantsAreDue(now);
@@ -269,10 +270,10 @@ export class Soonest implements Planner, Policy {
   /** Where the job's runner is, or may be, as far as the fleet lets the job go there. */
   #places({ job, tried }: Pick<Waiter, 'job' | 'tried'>, fleet: FleetReader, now: Millis): readonly Place[] {
     const ofAll = (): Place[] =>
-      fleet.prospects(job, tried).map((prospect) => [this.knowledge.runner(prospect.id, job, now), prospect]);
+      fleet.prospects(job, tried).map((prospect) => [this.knowledge.servingOn(prospect.id, job, now), prospect]);
     if (!this.#loads) return ofAll();
     const places: Place[] = [];
-    for (const runner of this.knowledge.held(keyOf(job))) {
+    for (const runner of this.knowledge.serving(job)) {
       const prospect = fleet.prospect(runner.backend.id, job, tried);
       if (prospect !== null) places.push([runner, prospect]);
     }

@@ -234,6 +234,23 @@ describe('soonest: loads', () => {
     assert.equal(asked.lease?.backend, 'a');
   });
 
+  it('takes what was in memory before it came for what it happens to be', async () => {
+    const bench = await routed([node('a')]);
+    await bench.inMemory('a', 'm:latest');
+    for (const runnerOptions of ['', 'num_ctx=4096', '']) {
+      const asked = bench.ask({ runnerOptions });
+      await settled();
+      assert.equal(where(asked), 'a', runnerOptions);
+      const waiting = bench.ask({ runnerOptions: 'num_ctx=4096' });
+      await settled();
+      assert.equal(where(waiting), null, 'it is one runner with one slot');
+      await asked.done();
+      assert.equal(where(waiting), 'a');
+      await waiting.done();
+    }
+    assert.deepEqual(bench.intents, []);
+  });
+
   it('takes the idle backend of several that want other options, so that each population settles', async () => {
     const bench = await routed([node('a', 4), node('b', 4)]);
     await bench.inMemory('a', 'm:latest');
