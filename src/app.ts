@@ -19,6 +19,7 @@ import type { Aged } from './core/routing/decisions.ts';
 import { createRoster, type Roster } from './core/roster.ts';
 import { createScheduler, type Scheduler } from './core/scheduler.ts';
 import type { BackendId, ModelName } from './core/types.ts';
+import { createWedgeWatch, watchLeases, type WedgeWatch } from './core/wedge.ts';
 import { dialects } from './dialects/index.ts';
 import { adminRoutes, type AdminDependencies, type ReloadResult } from './http/admin.ts';
 import { createDoor } from './http/door.ts';
@@ -86,11 +87,12 @@ interface Rooms {
   readonly metrics: Metrics;
   readonly pressure: Pressure;
   readonly roster: Roster;
+  readonly wedges: WedgeWatch;
 }
 
 export function createApp(config: Config, context: AppContext, system: System): App {
   const rooms = createRooms(config, context, system);
-  const { backends, emit, fleet, log, metrics, pressure, roster, scheduler } = rooms;
+  const { backends, emit, fleet, log, metrics, pressure, roster, scheduler, wedges } = rooms;
   const state: State = { config, isStopping: false, discovery: discover(context.backends, config, rooms) };
   const { publicListener, adminListener } = createListeners(rooms, state);
   roster.configure(context.backends);
@@ -99,6 +101,7 @@ export function createApp(config: Config, context: AppContext, system: System): 
     state.discovery.close();
     pressure.close();
     scheduler.close();
+    wedges.close();
     await Promise.all([publicListener.close(), adminListener.close(), backends.close()]);
     fleet.close();
     metrics.close();
@@ -175,11 +178,12 @@ function discover(specs: readonly BackendSpec[], config: Config, { context, log,
 }
 
 /** What each room can change while it runs. */
-function apply(config: Config, before: Config, { backends, fleet, log, scheduler, system }: Rooms): void {
+function apply(config: Config, before: Config, { backends, fleet, log, scheduler, system, wedges }: Rooms): void {
   fleet.setOptions(config.health);
   // The same policy goes on with what it has learnt.
   if (differ(config.policy, before.policy)) scheduler.setPolicy(createPolicy(config.policy, system.rng));
   scheduler.setOptions(config.queue);
+  wedges.setOptions(config.wedge);
   backends.setOptions({ prober: config.probes, breaker: config.breaker });
   log.setOptions(config.log);
 }
@@ -223,7 +227,18 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
     observe: (id, observation) => fleet.observe(id, observation),
     loadTimeout: () => config.timeouts.firstByte,
   });
-  const scheduler = createScheduler({ fleet, policy, clock, emit, perform }, config.queue);
+  const wedges = createWedgeWatch(
+    {
+      clock,
+      emit,
+      observe: (id, observation) => fleet.observe(id, observation),
+      isUp: (id) => fleet.view().some((view) => view.id === id && isUp(view)),
+      unload: (backend, model, ended) =>
+        perform({ kind: 'unload', backend, model, runnerOptions: '', task: 'generate' }, ended),
+    },
+    config.wedge,
+  );
+  const scheduler = watchLeases(createScheduler({ fleet, policy, clock, emit, perform }, config.queue), wedges);
   const metrics = createMetrics(
     {
       view: () => ({ backends: fleet.view(), waiting: scheduler.view().waitingByModel }),
@@ -240,7 +255,8 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
     backends.set(specs);
   });
   const pressure = createPressure(clock, system.measureLoad(), config.overload);
-  return { config, context, system, emit, log, fleet, catalogue, scheduler, backends, metrics, pressure, roster };
+  const parts = { emit, log, fleet, catalogue, scheduler, backends, metrics, pressure, roster, wedges };
+  return { config, context, system, ...parts };
 }
 
 function createListeners(rooms: Rooms, state: State): { publicListener: Listener; adminListener: Listener } {

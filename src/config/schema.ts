@@ -10,6 +10,7 @@ import { PolicyOptions } from '../core/policies/choice.ts';
 import { QuarantineOptions } from '../core/quarantine.ts';
 import { RetryOptions } from '../core/retry.ts';
 import { SchedulerOptions } from '../core/scheduler.ts';
+import { WedgeOptions } from '../core/wedge.ts';
 import { DiscoveryOptions } from '../backends/discovery/dns.ts';
 import { OverloadOptions } from '../http/pressure.ts';
 import { ShutdownOptions } from '../http/stop.ts';
@@ -56,6 +57,7 @@ export const ConfigSchema = Type.Object(
     resume: ResumeOptions,
     quarantine: QuarantineOptions,
     health: HealthOptions,
+    wedge: WedgeOptions,
     probes: ProberOptions,
     breaker: BreakerOptions,
     discovery: DiscoveryOptions,

@@ -60,6 +60,15 @@ export type Event =
       readonly ms?: Millis;
     }
   | { readonly kind: 'digest-skew'; readonly model: ModelName; readonly digests: readonly string[] }
+  /** A model in memory hangs on a backend whose probes succeed; it gets no more requests for now. */
+  | {
+      readonly kind: 'runner-wedged';
+      readonly backend: BackendId;
+      readonly model: ModelName;
+      readonly silentMs: Millis;
+      /** Requests that hang in it. */
+      readonly inFlight: number;
+    }
   | { readonly kind: 'config-reloaded'; readonly ok: boolean; readonly message: string }
   /** The operator's rules have changed a request before it was sent on. */
   | {

@@ -15,6 +15,8 @@ export interface Credit {
   trust: Trust;
   /** When the permit of the running trial expires; null when there is none. */
   trialUntil: Millis | null;
+  /** Ejected because it hangs: not even the last resort, because who is sent there waits in vain and keeps it from being healed. */
+  wedged?: boolean;
 }
 
 export interface Entry {
@@ -117,7 +119,7 @@ export function useFor(entry: Entry, model: ModelName | null): Use {
   if (entry.use === 'no' || model === null || entry.models.size === 0) return entry.use;
   const credit = entry.models.get(model);
   if (credit === undefined || credit.trust.standing.kind === 'trusted') return entry.use;
-  if (credit.trust.standing.kind === 'ejected') return 'last-resort';
+  if (credit.trust.standing.kind === 'ejected') return credit.wedged === true ? 'no' : 'last-resort';
   return entry.use === 'last-resort' ? 'last-resort' : 'trial';
 }
 

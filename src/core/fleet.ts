@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { AUTO_SLOTS, type BackendSpec } from './backend.ts';
-import type { BackendState, BreakerState, Emit } from './events.ts';
+import type { BreakerState, Emit } from './events.ts';
 import {
   eligibility,
   outlook,
@@ -14,15 +14,18 @@ import {
   type Outlook,
   type Prospect,
 } from './eligibility.ts';
+import { viewOf, type BackendView } from './backend-view.ts';
 import { conclude, isWarm, mayServe, newEntry, respecify, useFor, type Credit, type Entry } from './fleet-entry.ts';
 import {
   connectionRefused,
   judged,
   newTrust,
+  paroled,
   probeFailed,
   probeSucceeded,
   trustAfterOutage,
   trustAt,
+  wedged,
   type Evidence,
   type HealthOptions,
 } from './health.ts';
@@ -41,28 +44,7 @@ import type {
   Timer,
 } from './types.ts';
 
-/** What lists, metrics, the banner and the admin API see of a backend. */
-export interface BackendView {
-  readonly id: BackendId;
-  readonly spec: BackendSpec;
-  readonly state: BackendState;
-  /** Why the state is not `up`; '' when it is. */
-  readonly reason: string;
-  readonly version: string | null;
-  readonly slots: number;
-  readonly inFlight: number;
-  readonly inFlightByModel: ReadonlyMap<ModelName, number>;
-  /** Null until the first inventory. */
-  readonly installed: readonly InstalledModel[] | null;
-  /** Null until first told. */
-  readonly resident: readonly ResidentModel[] | null;
-  /** When it was told. */
-  readonly residentAt: Millis;
-  readonly breaker: BreakerState;
-  readonly lastError: string | null;
-  /** Models ejected or on probation there, with the reason. */
-  readonly troubled: readonly { readonly model: ModelName; readonly reason: string }[];
-}
+export type { BackendView };
 
 /** One slot of one backend, taken. Given back by `give`, once. */
 export interface Hold {
@@ -198,6 +180,10 @@ class Table implements Fleet {
       case 'breaker':
         this.#learnBreaker(entry, observation.state, observation.reason);
         break;
+      case 'wedged':
+      case 'unwedged':
+        this.#learnWedge(entry, observation);
+        break;
       case 'admin':
         entry.admin = observation.state;
         break;
@@ -314,7 +300,10 @@ class Table implements Fleet {
   #settle(entry: Entry): void {
     const now = this.#clock.now();
     entry.credit.trust = trustAt(entry.credit.trust, now);
-    for (const credit of entry.models.values()) credit.trust = trustAt(credit.trust, now);
+    for (const credit of entry.models.values()) {
+      credit.trust = trustAt(credit.trust, now);
+      if (credit.trust.standing.kind !== 'ejected') credit.wedged = false;
+    }
     const { state: from, use } = entry;
     Object.assign(entry, conclude(entry));
     if (entry.use !== use) this.revision.use += 1;
@@ -388,6 +377,16 @@ class Table implements Fleet {
       entry.models.set(model, credit);
     }
     return credit;
+  }
+
+  #learnWedge(entry: Entry, observation: Extract<Observation, { kind: 'wedged' | 'unwedged' }>): void {
+    const credit = this.#modelCredit(entry, observation.model);
+    const now = this.#clock.now();
+    if (observation.kind === 'wedged') {
+      credit.trust = wedged(credit.trust, observation.reason, now, this.#options);
+      credit.wedged = true;
+    } else if (credit.wedged === true) credit.trust = paroled(credit.trust, now);
+    this.revision.use += 1;
   }
 
   #learnAlive(entry: Entry, version: string | null): void {
@@ -473,28 +472,4 @@ function countDown(counts: Map<ModelName, number>, model: ModelName): void {
   const left = (counts.get(model) ?? 0) - 1;
   if (left > 0) counts.set(model, left);
   else counts.delete(model);
-}
-
-function viewOf(entry: Entry): BackendView {
-  const troubled: { model: ModelName; reason: string }[] = [];
-  for (const [model, { trust }] of entry.models) {
-    if (trust.standing.kind === 'ejected') troubled.push({ model, reason: trust.standing.reason });
-    if (trust.standing.kind === 'probation') troubled.push({ model, reason: 'its ejection is over' });
-  }
-  return {
-    id: entry.spec.id,
-    spec: entry.spec,
-    state: entry.state,
-    reason: entry.reason,
-    version: entry.version,
-    slots: entry.slots,
-    inFlight: entry.inFlight,
-    inFlightByModel: entry.inFlightByModel,
-    installed: entry.installed,
-    resident: entry.resident,
-    residentAt: entry.residentAt,
-    breaker: entry.breaker,
-    lastError: entry.lastError,
-    troubled,
-  };
 }

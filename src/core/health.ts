@@ -187,6 +187,17 @@ export function judged(trust: Trust, evidence: Evidence, moment: Moment, options
   return tooMany ? ejected(failed, evidence.reason, moment, options) : failed;
 }
 
+/** Ejected for as long as may be, without a count: it hangs, and an early trial would hang too. */
+export function wedged(trust: Trust, reason: string, now: Millis, options: HealthOptions): Trust {
+  const standing: Standing = { kind: 'ejected', until: now + options.ejectTimeLimit, reason };
+  return { ...newTrust(now), standing, ejections: trust.ejections };
+}
+
+/** An ejection that ends before its time. */
+export function paroled(trust: Trust, now: Millis): Trust {
+  return trust.standing.kind === 'ejected' ? { ...trust, standing: { kind: 'probation' }, since: now } : trust;
+}
+
 /** The part of the configured weight that counts now, in (0, 1]. */
 export function weightShare(trust: Trust, now: Millis, options: HealthOptions): number {
   if (!trust.recovering || options.slowStart <= 0) return 1;

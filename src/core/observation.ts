@@ -17,6 +17,10 @@ export type Observation =
       readonly reason: string;
       readonly ms: Millis;
     }
+  /** The model hangs there while probes succeed. */
+  | { readonly kind: 'wedged'; readonly model: ModelName; readonly reason: string }
+  /** It was unloaded, or answered after all: a trial may show that it works. */
+  | { readonly kind: 'unwedged'; readonly model: ModelName }
   | { readonly kind: 'breaker'; readonly state: BreakerState; readonly reason: string }
   /** The operator's word. It survives a reload. */
   | { readonly kind: 'admin'; readonly state: 'active' | 'draining' };

@@ -233,6 +233,12 @@ export const told = {
     help: 'Requests that broke so many backends that the same request is refused for a while.',
     labels: ['model'],
   },
+  runnersWedged: {
+    name: 'llamero_runners_wedged_total',
+    type: 'counter',
+    help: 'Models found hanging in the memory of a backend whose probes succeed; they get no requests until unloaded.',
+    labels: ['backend', 'model'],
+  },
   bugs: {
     name: 'llamero_bugs_total',
     type: 'counter',

@@ -70,6 +70,14 @@ const writers: { readonly [Kind in Event['kind']]: Writer<OfKind<Event, Kind>> |
       ...(model === null ? {} : { model: plain(model) }),
       failure: plain(failure),
     }),
+  'runner-wedged': ({ backend, model, silentMs, inFlight }, context) =>
+    line('warn', 'model hangs on a backend that is healthy', {
+      backend,
+      ...badge(backend, context),
+      model: plain(model),
+      silent_ms: rounded(silentMs),
+      in_flight: inFlight,
+    }),
   'config-reloaded': ({ ok, message }) => {
     const reason = plain(message, 2000);
     return ok

@@ -132,12 +132,9 @@ function count(series: Series, modelLabel: ModelLabel, event: Exclude<Event, { k
       series.add('firstToken', labels, event.ms / 1000);
       return;
     }
-    case 'attempt-failed': {
-      const reason = word(event.failure);
-      series.add('attemptFailures', { backend: event.backend, reason }, 1);
-      if (event.retried) series.add('retries', { reason }, 1);
+    case 'attempt-failed':
+      countFailure(series, event);
       return;
-    }
     case 'backend-state':
       series.add('stateTransitions', { backend: event.backend, from: event.from, to: event.to }, 1);
       return;
@@ -145,19 +142,20 @@ function count(series: Series, modelLabel: ModelLabel, event: Exclude<Event, { k
       series.add('circuitTransitions', { backend: event.backend, from: event.from, to: event.to }, 1);
       return;
     case 'model-loaded':
-    case 'model-unloaded': {
-      const labels = { backend: event.backend, model: modelLabel(event.model), reason: word(event.reason) };
-      series.add(event.kind === 'model-loaded' ? 'modelLoads' : 'modelUnloads', labels, 1);
+    case 'model-unloaded':
+      countResidency(series, event, modelLabel(event.model));
       return;
-    }
     case 'stream-lost':
       series.add('resumes', { outcome: event.outcome }, 1);
       return;
     case 'request-rewritten':
-      for (const kind of event.rewrites) series.add('rewritten', { kind }, 1);
+      event.rewrites.forEach((kind) => series.add('rewritten', { kind }, 1));
       return;
     case 'quarantined':
       series.add('quarantined', { model: modelLabel(event.model) }, 1);
+      return;
+    case 'runner-wedged':
+      series.add('runnersWedged', { backend: event.backend, model: modelLabel(event.model) }, 1);
       return;
     case 'digest-skew':
       series.add('digestSkew', { model: modelLabel(event.model) }, 1);
@@ -170,6 +168,20 @@ function count(series: Series, modelLabel: ModelLabel, event: Exclude<Event, { k
       // The depth is read at the scrape, and the wait is part of the finished request: a wait of 0 counts there too.
       return;
   }
+}
+
+function countFailure(series: Series, { backend, failure, retried }: Extract<Event, { kind: 'attempt-failed' }>): void {
+  const reason = word(failure);
+  series.add('attemptFailures', { backend, reason }, 1);
+  if (retried) series.add('retries', { reason }, 1);
+}
+
+function countResidency(
+  series: Series,
+  { backend, kind, reason }: Extract<Event, { kind: 'model-loaded' | 'model-unloaded' }>,
+  model: string,
+): void {
+  series.add(kind === 'model-loaded' ? 'modelLoads' : 'modelUnloads', { backend, model, reason: word(reason) }, 1);
 }
 
 function countRequest(series: Series, event: RequestFinished, model: string): void {

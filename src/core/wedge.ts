@@ -1,0 +1,262 @@
+/**
+ * Runners that have stopped answering while their backend looks healthy: an Ollama may lose the slot of a request for good, and
+ * then every later request for that model hangs in silence. Told from leases alone; nothing is probed for.
+ */
+import { Type, type Static } from 'typebox';
+import type { Emit } from './events.ts';
+import type { Observation } from './observation.ts';
+import { Duration } from './options.ts';
+import type { Lease, Scheduler } from './scheduler.ts';
+import type { BackendId, Clock, Job, Millis, ModelName, Timer } from './types.ts';
+
+export const WedgeOptions = Type.Object(
+  {
+    after: Duration({
+      description:
+        'Silence of a model in memory, with nothing answered there meanwhile, after which it is taken for wedged; longer where ' +
+        'its answers take longer to begin. 0 turns this off.',
+      default: '2m',
+      minimum: 0,
+    }),
+    factor: Type.Number({
+      description: 'How many times the slowest of its late answers the silence must have lasted as well.',
+      minimum: 1,
+      default: 4,
+    }),
+    heal: Type.Boolean({
+      description: 'Unload a wedged model as soon as no request of ours is left in it; the next one loads it afresh.',
+      default: true,
+    }),
+  },
+  {
+    additionalProperties: false,
+    description: 'What happens to a model that hangs on a backend that is otherwise healthy.',
+  },
+);
+export type WedgeOptions = Static<typeof WedgeOptions>;
+
+export interface WedgeDependencies {
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly observe: (id: BackendId, observation: Observation) => void;
+  /** Whether its probes succeed. */
+  readonly isUp: (id: BackendId) => boolean;
+  /** Unloads the model and calls back once: null when that failed. */
+  readonly unload: (id: BackendId, model: ModelName, ended: (tookMs: Millis | null) => void) => void;
+}
+
+export interface WedgeWatch {
+  /** The same lease, watched. */
+  follow(job: Job, lease: Lease): Lease;
+  setOptions(options: WedgeOptions): void;
+  /** Cancels its timer. */
+  close(): void;
+}
+
+/** One model on one backend. */
+interface Row {
+  readonly backend: BackendId;
+  readonly model: ModelName;
+  readonly silent: Set<Silent>;
+  /** Leases whose answer has begun. */
+  answering: number;
+  /** When it last showed life: a first byte, or the good end of an answer. */
+  aliveAt: Millis;
+  /** The slowest first byte of late; null before the first. */
+  slowestMs: Millis | null;
+  /** Runner options of the last answer; others may need a load first. Null before the first. */
+  options: string | null;
+  wedged: boolean;
+}
+
+/** A lease without an answer. */
+interface Silent {
+  readonly since: Millis;
+  readonly warm: boolean;
+  readonly options: string;
+}
+
+/** The slowest answer is forgotten by this much with each further one. */
+const FORGETS = 0.95;
+
+/** How often silence is looked at, as a part of `after`. */
+const LOOKS = 8;
+
+/** Rows that are kept; those without leases go first. */
+const REMEMBERED = 4096;
+
+export function createWedgeWatch(dependencies: WedgeDependencies, options: WedgeOptions): WedgeWatch {
+  return new Watch(dependencies, options);
+}
+
+/** The scheduler, every lease of which is watched. */
+export function watchLeases(scheduler: Scheduler, watch: WedgeWatch): Scheduler {
+  return {
+    acquire: async (job, tried, signal, waitedMs) =>
+      watch.follow(job, await scheduler.acquire(job, tried, signal, waitedMs)),
+    view: () => scheduler.view(),
+    decisions: () => scheduler.decisions(),
+    setPolicy: (policy) => scheduler.setPolicy(policy),
+    setOptions: (options) => scheduler.setOptions(options),
+    close: () => scheduler.close(),
+  };
+}
+
+class Watch implements WedgeWatch {
+  readonly #dependencies: WedgeDependencies;
+  readonly #clock: Clock;
+  #options: WedgeOptions;
+  readonly #rows = new Map<string, Row>();
+  #timer: Timer | null = null;
+  #closed = false;
+
+  constructor(dependencies: WedgeDependencies, options: WedgeOptions) {
+    this.#dependencies = dependencies;
+    this.#clock = dependencies.clock;
+    this.#options = options;
+  }
+
+  follow({ model, runnerOptions, task }: Job, lease: Lease): Lease {
+    if (model === null || task === 'unload') return lease;
+    const { backend, queuedMs, reason, warm } = lease;
+    const row = this.#row(backend, model);
+    const silent: Silent = { since: this.#clock.now(), warm, options: runnerOptions };
+    row.silent.add(silent);
+    this.#arm();
+    return {
+      backend,
+      warm,
+      reason,
+      queuedMs,
+      firstByte: (ms) => {
+        if (row.silent.delete(silent)) this.#answered(row, silent);
+        lease.firstByte(ms);
+      },
+      release: (outcome) => {
+        if (!row.silent.delete(silent)) row.answering -= 1;
+        if (outcome.kind === 'done') row.aliveAt = this.#clock.now();
+        const isNews = lease.release(outcome);
+        this.#left(row);
+        return isNews;
+      },
+    };
+  }
+
+  setOptions(options: WedgeOptions): void {
+    this.#options = options;
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#arm();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
+  #row(backend: BackendId, model: ModelName): Row {
+    const key = `${backend}\t${model}`;
+    let row = this.#rows.get(key);
+    if (row === undefined) {
+      if (this.#rows.size >= REMEMBERED) this.#forgetOne();
+      row = {
+        backend,
+        model,
+        silent: new Set(),
+        answering: 0,
+        aliveAt: Number.NEGATIVE_INFINITY,
+        slowestMs: null,
+        options: null,
+        wedged: false,
+      };
+      this.#rows.set(key, row);
+    }
+    return row;
+  }
+
+  #forgetOne(): void {
+    for (const [key, { answering, silent, wedged }] of this.#rows) {
+      if (answering > 0 || silent.size > 0 || wedged) continue;
+      this.#rows.delete(key);
+      return;
+    }
+  }
+
+  #answered(row: Row, { options, since, warm }: Silent): void {
+    const now = this.#clock.now();
+    row.answering += 1;
+    row.aliveAt = now;
+    row.options = options;
+    // The time a load takes says nothing of a model in memory.
+    if (warm) row.slowestMs = Math.max(now - since, (row.slowestMs ?? 0) * FORGETS);
+    if (row.wedged) this.#recovered(row);
+  }
+
+  #left(row: Row): void {
+    if (!row.wedged || row.silent.size > 0 || row.answering > 0 || this.#closed) return;
+    if (!this.#options.heal) {
+      // The ejection of the model ends by itself, and a trial shows whether it has recovered.
+      row.wedged = false;
+      return;
+    }
+    this.#dependencies.unload(row.backend, row.model, (tookMs) => {
+      // A model that could not be unloaded is looked at again when its ejection ends with a trial.
+      if (tookMs === null) row.wedged = false;
+      else this.#recovered(row);
+    });
+  }
+
+  #recovered(row: Row): void {
+    row.wedged = false;
+    this.#dependencies.observe(row.backend, { kind: 'unwedged', model: row.model });
+  }
+
+  #arm(): void {
+    const { after } = this.#options;
+    if (this.#timer !== null || this.#closed || after <= 0) return;
+    this.#timer = this.#clock.after(after / LOOKS, () => {
+      this.#timer = null;
+      if (this.#look()) this.#arm();
+    });
+  }
+
+  /** Whether there is anything to look at again. */
+  #look(): boolean {
+    let again = false;
+    for (const row of this.#rows.values()) {
+      if (row.silent.size === 0 || row.wedged) continue;
+      again = true;
+      const silentMs = this.#silence(row);
+      if (silentMs >= this.#patience(row) && this.#dependencies.isUp(row.backend)) this.#wedge(row, silentMs);
+    }
+    return again;
+  }
+
+  /** How long the runner has owed an answer without any sign of life; 0 while it may have a reason to be silent. */
+  #silence(row: Row): Millis {
+    // Who is being answered may hold the only slot.
+    if (row.answering > 0) return 0;
+    let oldest = Infinity;
+    for (const { options, since, warm } of row.silent) {
+      // It may be loading, and then everyone waits for that.
+      if (!warm || (row.options !== null && options !== row.options)) return 0;
+      oldest = Math.min(oldest, since);
+    }
+    return this.#clock.now() - Math.max(oldest, row.aliveAt);
+  }
+
+  /** Of a runner that has never answered, nothing is known but that it may take its time. */
+  #patience({ slowestMs }: Row): Millis {
+    const { after, factor } = this.#options;
+    return slowestMs === null ? 2 * after : Math.max(after, factor * slowestMs);
+  }
+
+  #wedge(row: Row, silentMs: Millis): void {
+    const { backend, model, silent } = row;
+    row.wedged = true;
+    const reason = `wedged: silent for ${Math.round(silentMs / 1000)} s`;
+    this.#dependencies.emit({ kind: 'runner-wedged', backend, model, silentMs, inFlight: silent.size });
+    this.#dependencies.observe(backend, { kind: 'wedged', model, reason });
+  }
+}
