@@ -39,6 +39,7 @@ const paths = [
   'docs/api.md',
   'docs/architecture.md',
   'docs/operations.md',
+  'docs/routing.md',
   'docs/style.md',
   ...decisions,
 ];
