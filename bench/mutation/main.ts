@@ -1,0 +1,142 @@
+/** `npm run mutation`: breaks the core in small ways, one at a time, and counts how many of them its tests notice. */
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { below, seededRng } from '../../test/support/random.ts';
+import { apply, mutantsOf, type Mutant } from './mutate.ts';
+import { copyOf, runTests, type Verdict } from './trial.ts';
+
+const usage = `npm run mutation -- [options]
+
+  --files A,B      files, or patterns (src/core/**/*.ts,src/dialects/failures.ts)
+  --sample N       mutants of each file at most, drawn with --seed; 0 is all of them (0)
+  --seed N         luck to begin with (1)
+  --min N          the score in percent below which it fails (80)
+  --timeout N      seconds a mutant has, five times what the tests need if that is more (20)
+`;
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+interface Score {
+  readonly file: string;
+  noticed: number;
+  tried: number;
+}
+
+/** The tests that mirror a file's path, and those of what the core does as a whole, which are asked when the first notice nothing. */
+function testsOf(file: string): readonly (readonly string[])[] {
+  const stem = basename(file, '.ts');
+  const folder = dirname(file).replace(/^src/, 'test');
+  const own = globSync([`${folder}/${stem}{,-*}.test.ts`, `${folder}.test.ts`], { cwd: root });
+  const whole = [
+    'test/core/scheduler.test.ts',
+    'test/core/scheduler-properties.test.ts',
+    'test/core/fleet.test.ts',
+    'test/simulation/faults.test.ts',
+  ].filter((path) => !own.includes(path));
+  return [own, file.startsWith('src/core/') ? whole : []].filter((tests) => tests.length > 0);
+}
+
+function sample(mutants: readonly Mutant[], count: number, seed: number): readonly Mutant[] {
+  if (count === 0 || mutants.length <= count) return mutants;
+  const rng = seededRng(seed);
+  const left = [...mutants];
+  return Array.from({ length: count }, () => left.splice(below(rng, left.length), 1)[0]!);
+}
+
+function percent({ noticed, tried }: Omit<Score, 'file'>): string {
+  return tried === 0 ? '-' : `${((100 * noticed) / tried).toFixed(1)} %`;
+}
+
+async function main(): Promise<boolean> {
+  const { values } = parseArgs({
+    options: {
+      files: { type: 'string', default: 'src/core/**/*.ts,src/dialects/failures.ts' },
+      sample: { type: 'string', default: '0' },
+      seed: { type: 'string', default: '1' },
+      min: { type: 'string', default: '80' },
+      timeout: { type: 'string', default: '20' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    console.log(usage);
+    return true;
+  }
+  const [count, seed, min, timeout] = [values.sample, values.seed, values.min, values.timeout].map(Number) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  if ([count, seed, min, timeout].some((number) => !Number.isFinite(number) || number < 0))
+    throw new Error('--sample, --seed, --min and --timeout take numbers from 0');
+  const files = globSync(values.files.split(','), { cwd: root }).sort();
+  if (files.length === 0) throw new Error(`no file is called ${values.files}`);
+
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  const copy = copyOf(root);
+  const scores: Score[] = [];
+  try {
+    for (const file of files) {
+      if (stop.signal.aborted) return false;
+      scores.push(
+        await scoreOf(file, { directory: copy.directory, count, seed, timeoutMs: timeout * 1000, signal: stop.signal }),
+      );
+    }
+  } finally {
+    copy.close();
+  }
+  if (stop.signal.aborted) return false;
+  const total = { noticed: 0, tried: 0 };
+  for (const { noticed, tried } of scores) {
+    total.noticed += noticed;
+    total.tried += tried;
+  }
+  console.log(`total: ${percent(total)} (${total.noticed} of ${total.tried} noticed), at least ${min} % wanted`);
+  return total.tried > 0 && (100 * total.noticed) / total.tried >= min;
+}
+
+interface Setting {
+  readonly directory: string;
+  readonly count: number;
+  readonly seed: number;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+async function scoreOf(file: string, { count, directory, seed, signal, timeoutMs }: Setting): Promise<Score> {
+  const path = join(directory, file);
+  const text = readFileSync(path, 'utf8');
+  const mutants = sample(mutantsOf(text), count, seed);
+  const score: Score = { file, noticed: 0, tried: 0 };
+  const rounds = testsOf(file);
+  if (mutants.length === 0) return score;
+  if (rounds.length === 0) throw new Error(`${file} has no test`);
+  const run = async (limitMs: number): Promise<Verdict> => {
+    let verdict: Verdict = 'passed';
+    for (const tests of rounds)
+      if (verdict === 'passed') verdict = await runTests({ directory, tests, timeoutMs: limitMs, signal });
+    return verdict;
+  };
+  const begin = performance.now();
+  const sound = await run(300_000);
+  if (signal.aborted) return score;
+  if (sound !== 'passed') throw new Error(`the tests of ${file} fail without a mutant: ${rounds.flat().join(' ')}`);
+  const limitMs = Math.max(timeoutMs, 5 * (performance.now() - begin));
+  for (const mutant of mutants) {
+    writeFileSync(path, apply(text, mutant));
+    const verdict = await run(limitMs);
+    if (signal.aborted) break;
+    score.tried += 1;
+    if (verdict !== 'passed') score.noticed += 1;
+    else console.log(`  survived: ${file}:${mutant.line} ${mutant.operator}: ${mutant.from} → ${mutant.to}`);
+  }
+  writeFileSync(path, text);
+  console.log(`${file}: ${percent(score)} (${score.noticed} of ${score.tried})`);
+  return score;
+}
+
+process.exitCode = (await main()) ? 0 : 1;
