@@ -21,6 +21,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 interface Score {
   readonly file: string;
   noticed: number;
+  /** Of those noticed, how many because the tests did not end in time: on a busy machine that may be no merit. */
+  late: number;
   tried: number;
 }
 
@@ -45,7 +47,7 @@ function sample(mutants: readonly Mutant[], count: number, seed: number): readon
   return Array.from({ length: count }, () => left.splice(below(rng, left.length), 1)[0]!);
 }
 
-function percent({ noticed, tried }: Omit<Score, 'file'>): string {
+function percent({ noticed, tried }: Pick<Score, 'noticed' | 'tried'>): string {
   return tried === 0 ? '-' : `${((100 * noticed) / tried).toFixed(1)} %`;
 }
 
@@ -111,7 +113,7 @@ async function scoreOf(file: string, { count, directory, seed, signal, timeoutMs
   const path = join(directory, file);
   const text = readFileSync(path, 'utf8');
   const mutants = sample(mutantsOf(text), count, seed);
-  const score: Score = { file, noticed: 0, tried: 0 };
+  const score: Score = { file, noticed: 0, late: 0, tried: 0 };
   const rounds = testsOf(file);
   if (mutants.length === 0) return score;
   if (rounds.length === 0) throw new Error(`${file} has no test`);
@@ -131,11 +133,12 @@ async function scoreOf(file: string, { count, directory, seed, signal, timeoutMs
     const verdict = await run(limitMs);
     if (signal.aborted) break;
     score.tried += 1;
+    if (verdict === 'timeout') score.late += 1;
     if (verdict !== 'passed') score.noticed += 1;
     else console.log(`  survived: ${file}:${mutant.line} ${mutant.operator}: ${mutant.from} → ${mutant.to}`);
   }
   writeFileSync(path, text);
-  console.log(`${file}: ${percent(score)} (${score.noticed} of ${score.tried})`);
+  console.log(`${file}: ${percent(score)} (${score.noticed} of ${score.tried}, ${score.late} by timeout)`);
   return score;
 }
 
