@@ -25,9 +25,12 @@ const alike: Partial<SimulatorOptions> = {
   answerTokens: 12,
 };
 
-/** One look at each backend, and no load of the machine that makes the gateway refuse or give up anything. */
+/**
+ * One look at each backend, no load of a model by the gateway itself that would meet the fault meant for a client, and no load of
+ * the machine that makes the gateway refuse or give up anything.
+ */
 const undisturbed =
-  'probes: {interval: 1h, inventoryInterval: 1h, residencyInterval: 1h, timeout: 10s}\noverload: {loopDelay: 0}\n';
+  'policy: least-connections\nprobes: {interval: 1h, inventoryInterval: 1h, residencyInterval: 1h, timeout: 10s}\noverload: {loopDelay: 0}\n';
 
 /** `config`: YAML of the gateway. */
 export async function setStage(side: Side, closer: Closer, config = ''): Promise<Stage> {

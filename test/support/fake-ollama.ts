@@ -37,6 +37,7 @@ export interface FakeOllama {
 
 export interface FakeOptions {
   readonly models?: readonly string[];
+  /** In memory; all `models` unless told, so that no gateway loads them first. */
   readonly resident?: readonly string[];
   readonly version?: string;
   /** Of every model. */
@@ -45,7 +46,7 @@ export interface FakeOptions {
 }
 
 export async function fakeOllama(t: TestContext, options: FakeOptions = {}): Promise<FakeOllama> {
-  const { models = ['tiny:latest'], resident = [], version = '0.33.0', digest = 'd'.repeat(64) } = options;
+  const { models = ['tiny:latest'], resident = models, version = '0.33.0', digest = 'd'.repeat(64) } = options;
   const asked: Asked[] = [];
   const waiting: ((asked: Asked) => void)[] = [];
   const sockets = new Set<Socket>();
@@ -135,6 +136,7 @@ function entry(name: string): Record<string, unknown> {
     modified_at: '2026-11-22T14:29:21.000000000Z',
     size: 1000,
     size_vram: 1000,
+    context_length: 4096,
     expires_at: '2318-11-22T14:29:21Z',
     digest: 'd'.repeat(64),
     details: {
