@@ -11,7 +11,7 @@ export const OverloadOptions = Type.Object(
   {
     loopDelay: Duration({
       description:
-        'New requests are refused while the event loop lags so far behind (99th percentile of the last half second); 0 means never.',
+        'New requests are refused while the event loop lags so far behind (99th percentile within half a second), for a second or longer; 0 means never.',
       default: '500ms',
     }),
     memory: Size({
@@ -38,9 +38,13 @@ const sampleMs: Millis = 500;
 
 export function createPressure(clock: Clock, sample: () => LoadSample, options: OverloadOptions): Pressure {
   let reason: string | null = null;
+  let before: string | null = null;
   let timer: Timer | null = null;
   const look = (): void => {
-    reason = reasonOf(sample(), options);
+    const now = reasonOf(sample(), options);
+    // Twice in a row: one long pause, of a busy machine or the garbage collector, is no overload.
+    reason = now === before ? now : null;
+    before = now;
     timer = clock.after(sampleMs, look);
   };
   if (options.loopDelay > 0 || options.memory > 0) look();

@@ -134,7 +134,14 @@ function guarded(write: () => void): void {
 const bufferBytes = 16 * 1024 * 1024;
 
 function standardOutput() {
-  const destination = pino.destination({ dest: 1, sync: false, maxLength: bufferBytes });
+  const destination = pino.destination({
+    dest: 1,
+    sync: false,
+    maxLength: bufferBytes,
+    // Lines leave together, a few times a second: a system call for each was a sixth of the cost of a small request.
+    minLength: 8 * 1024,
+    periodicFlush: 100,
+  });
   // The reader of the pipe has gone; the gateway serves on.
   destination.on('error', () => {});
   return destination;

@@ -629,3 +629,14 @@ describe('fleet: loads', () => {
     assert.deepEqual(told(), ['model-loaded', 'model-unloaded']);
   });
 });
+
+describe('fleet: a job that has failed once', () => {
+  it('hears of it when its only other choices are down, and waits for them while they are only busy', () => {
+    const { fleet } = fleetOf([backend('a'), backend('b', { slots: 1 })]);
+    fleet.take('b', job());
+    assert.equal(may(fleet, job(), ['a']), 'full');
+    fleet.observe('b', { kind: 'admin', state: 'draining' });
+    assert.equal(may(fleet, job(), ['a']), 'tried');
+    assert.deepEqual(may(fleet), ['a']);
+  });
+});
