@@ -33,7 +33,8 @@ export const BackendOptions = Type.Object(
     slots: Type.Union([Type.Literal('auto'), Type.Integer({ minimum: 1, maximum: 10_000 })], {
       description:
         `Requests it may hold at once; the others wait in the gateway. Set it to the server's OLLAMA_NUM_PARALLEL times ` +
-        `the models it serves at once. \`auto\` is ${AUTO_SLOTS}.`,
+        `the models it serves at once. \`auto\` is ${AUTO_SLOTS}; under the policy \`soonest\`, which counts the slots of each ` +
+        `model, it is no limit.`,
       default: 'auto',
     }),
     parallel: Type.Optional(

@@ -8,9 +8,9 @@ export type PolicyName = keyof typeof policies;
 
 export const policyNames = Object.keys(policies) as readonly PolicyName[];
 
-export const defaultPolicy: PolicyName = 'least-connections';
+export const defaultPolicy: PolicyName = 'soonest';
 
-/** `least-connections`, or `{name: power-of-two, choices: 3}`. Options that are left out have their defaults. */
+/** `soonest`, or `{name: power-of-two, choices: 3}`. Options that are left out have their defaults. */
 export type PolicyOptions = PolicyName | { readonly name: PolicyName; readonly [option: string]: unknown };
 
 export const PolicyOptions = Type.Unsafe<PolicyOptions>(
