@@ -17,6 +17,8 @@ export interface Case {
   readonly speeds: readonly number[];
   readonly kind: 'conversations' | 'contexts' | 'two-clients' | 'short' | 'mooncake';
   readonly loadMs: number;
+  /** Prompts whose prefix a backend remembers, per place. */
+  readonly prompts: number;
   readonly horizonMs: number;
   /** What is measured begins here. */
   readonly warmUpMs: number;
@@ -33,11 +35,14 @@ const common = {
   speeds: [1, 1, 1, 1],
   kind: 'conversations',
   loadMs: 20_000,
+  prompts: 25,
   horizonMs: HOUR_MS,
   warmUpMs: 0.15 * HOUR_MS,
 } as const;
 
 const oneModel = { places: 1, models: 1 } as const;
+
+const mooncake = { ...common, ...oneModel, rate: 0, meanTurns: 1, kind: 'mooncake' } as const;
 
 export const cases: readonly Case[] = [
   { ...common, name: 'A', title: 'four models, room for all', models: 4, rate: 1.2 },
@@ -75,15 +80,9 @@ export const cases: readonly Case[] = [
     warmUpMs: 0.15 * (HOUR_MS / 6),
   },
   { ...common, ...oneModel, name: 'I', title: 'one-shot short prompts', rate: 1, meanTurns: 1, kind: 'short' },
-  {
-    ...common,
-    ...oneModel,
-    name: 'M',
-    title: 'Mooncake conversation replay at 70 % load',
-    rate: 0,
-    meanTurns: 1,
-    kind: 'mooncake',
-  },
+  { ...mooncake, name: 'M', title: 'Mooncake conversation replay at 70 % load' },
+  { ...mooncake, name: 'M4', title: 'the same, with four times the prefix cache', prompts: 100 },
+  { ...mooncake, name: 'M16', title: 'the same, with sixteen times the prefix cache', prompts: 400 },
 ];
 
 /** Throws when there is no such case. */

@@ -3,18 +3,19 @@ import type { BackendSpec } from '../../src/core/backend.ts';
 import { createFleet } from '../../src/core/fleet.ts';
 import type { HealthOptions } from '../../src/core/health.ts';
 import type { Intent } from '../../src/core/planner.ts';
-import { createPolicy, type PolicyOptions } from '../../src/core/policies/choice.ts';
+import { createPolicy, type PolicyName, type PolicyOptions } from '../../src/core/policies/choice.ts';
 import { createScheduler, type Lease, type SchedulerOptions } from '../../src/core/scheduler.ts';
 import type { Job, ResidentModel, Usage } from '../../src/core/types.ts';
 import type { ResidentRunner } from '../../src/simulator/scheduler.ts';
 import type { RunnerOptions, Timing } from '../../src/simulator/scheduler-types.ts';
+import { cachedPrompts } from './workload.ts';
 import type { Ask, Router, World } from './world.ts';
 
 /** `/api/ps` is read so often, as the gateway's prober does. */
 const OBSERVED_EVERY_MS = 5000;
 
 export interface CoreRouterOptions {
-  readonly policy: PolicyOptions;
+  readonly policy: PolicyName;
   /** Whether the operator has told slots and places; else both are learnt. */
   readonly told: boolean;
 }
@@ -31,7 +32,7 @@ export function coreRouter({ policy, told }: CoreRouterOptions): (world: World) 
       else world.unload(backend, model);
     };
     const scheduler = createScheduler(
-      { fleet, policy: createPolicy(policy, rng), clock, emit, perform },
+      { fleet, policy: createPolicy(optionsFor(world, { policy, told }), rng), clock, emit, perform },
       world.of.kind === 'two-clients' ? asConfigured : patient,
     );
     fleet.set(world.backends.map(({ index }) => specOf(world, index, { policy, told })));
@@ -90,6 +91,10 @@ export const health: HealthOptions = {
   slowStart: 0,
   busyPause: 1000,
 };
+
+function optionsFor({ of }: World, { policy, told }: CoreRouterOptions): PolicyOptions {
+  return told && policy === 'soonest' ? { name: policy, prompts: cachedPrompts(of) } : policy;
+}
 
 function specOf({ of }: World, index: number, { policy, told }: CoreRouterOptions): BackendSpec {
   const spec = { id: String(index), url: `http://backend-${index}`, weight: 1, models: null };

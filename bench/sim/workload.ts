@@ -166,5 +166,5 @@ function bounded(of: Case, turns: readonly Turn[]): Turn[] {
 
 /** Prompts whose prefix one backend remembers. */
 export function cachedPrompts(of: Case): number {
-  return 25 * of.places;
+  return of.prompts * of.places;
 }

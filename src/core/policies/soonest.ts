@@ -22,7 +22,7 @@ export const soonest = definePolicy({
           'some 8 GiB of memory.',
         minimum: 0,
         maximum: 10_000,
-        default: 50,
+        default: 100,
       }),
       decisions: Type.Integer({
         description: 'Decisions that are remembered, with what was weighed, to be asked for.',
