@@ -27,6 +27,7 @@ import { journey, type JourneyDependencies } from './http/journey.ts';
 import { createLists } from './http/lists.ts';
 import { probeRoutes } from './http/probes.ts';
 import type { Listener } from './http/listener.ts';
+import { TurnEnd } from './http/open-exchanges.ts';
 import { createPressure, type Pressure } from './http/pressure.ts';
 import { createResumer } from './http/resume.ts';
 import { createAdminListener, createPublicListener, type Serve, type ServeUnknown } from './http/server.ts';
@@ -285,6 +286,7 @@ function createListeners(rooms: Rooms, state: State): { publicListener: Listener
   const options = {
     flow: {
       clock,
+      turn: new TurnEnd(),
       perClient: slowClients.buffer,
       budget: { used: 0, limit: slowClients.bufferTotal },
       stallMs: slowClients.stall,

@@ -41,7 +41,9 @@ export class Account {
   /** Emits `request-finished` when the exchange closes. */
   tellAtClose(exchange: Exchange, clock: Clock, emit: Emit): void {
     const { method, address, headers } = exchange;
-    exchange.onClose = () => {
+    // Through a name: a function that is assigned to a property where it is written is allotted among what lives long, and holds
+    // the whole request there.
+    const tell = (): void => {
       const gone = exchange.hasLeft && this.outcome === 'ok' ? this.phase : null;
       if (gone !== null) this.outcome = exchange.hasStalled ? 'client-stalled' : 'client-gone';
       emit(
@@ -55,6 +57,7 @@ export class Account {
         }),
       );
     };
+    exchange.onClose = tell;
   }
 
   #finished(end: {

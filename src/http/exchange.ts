@@ -8,6 +8,7 @@ import { Type, type Static } from 'typebox';
 import { Duration, Size } from '../core/options.ts';
 import type { Clock, Departure, Millis, Timer } from '../core/types.ts';
 import { Backlog, type BacklogBudget } from './backlog.ts';
+import type { Member, TurnEnd } from './open-exchanges.ts';
 import { withOrigin } from './door.ts';
 
 export interface Exchange {
@@ -75,6 +76,8 @@ export interface FlowLimits {
   readonly clock: Clock;
   /** Bytes one client may lag behind before its backend is paused. */
   readonly perClient: number;
+  /** When what was written in a turn of the event loop is sent. */
+  readonly turn: TurnEnd;
   /** For all clients together. */
   readonly budget: BacklogBudget;
   /** A client that takes nothing for so long is cut; 0 means never. */
@@ -113,7 +116,8 @@ class ClientDeparture implements Departure {
   }
 }
 
-export class NodeExchange implements Exchange {
+export class NodeExchange implements Exchange, Member {
+  place = 0;
   readonly request: IncomingMessage;
   readonly #response: ServerResponse;
   #left: ClientDeparture | null = null;
@@ -137,6 +141,9 @@ export class NodeExchange implements Exchange {
   /** The head has gone to the socket, so what follows may go there directly. */
   #flushed = false;
   readonly #flow: FlowLimits;
+  readonly #flushDue = (): void => {
+    if (this.#scheduled) this.#flush();
+  };
   readonly #backlog: Backlog;
   #progressAt: Millis = 0;
   #stallTimer: Timer | null = null;
@@ -226,9 +233,7 @@ export class NodeExchange implements Exchange {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    queueMicrotask(() => {
-      if (this.#scheduled) this.#flush();
-    });
+    this.#flow.turn.call(this.#flushDue);
   }
 
   /** Everything gathered in this turn leaves as one write, or joins the backlog. */

@@ -12,7 +12,7 @@ export interface Listener {
    */
   listen(where: Address, how?: { readonly inherited?: number | undefined; readonly shared?: boolean }): Promise<string>;
   /** Exchanges that have not closed yet. */
-  readonly open: ReadonlySet<Exchange>;
+  readonly open: Iterable<Exchange>;
   /**
    * Accepts no more connections, and says on those that are open that each is to be closed after its next answer. Idle ones stay
    * open, because a request may be on its way. Resolves when all have closed.
@@ -26,7 +26,7 @@ export interface Listener {
 
 export function asListener(
   app: FastifyInstance,
-  open: ReadonlySet<Exchange>,
+  open: Iterable<Exchange>,
   bound: (address: AddressInfo) => void,
 ): Listener {
   let isClosing = false;

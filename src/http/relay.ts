@@ -88,7 +88,9 @@ export class Relay implements Receiver {
   follow(call: Call): void {
     this.#call = call;
     const { exchange } = this.#context;
-    exchange.onStop = () => this.#stop();
+    // Through names, as in account.ts.
+    const stop = (): void => this.#stop();
+    exchange.onStop = stop;
     const { left } = exchange;
     if (left.aborted) this.#onLeft();
     else left.addEventListener('abort', this.#onLeft, { once: true });
@@ -176,11 +178,12 @@ export class Relay implements Receiver {
     account.status = status;
     fields.push(...ownHeaders(account, lease));
     if (this.#inBand) fields.push('X-Accel-Buffering', 'no');
-    exchange.onRoom = (room) => {
+    const flow = (room: boolean): void => {
       this.#hasRoom = room;
       if (room) this.#call?.resume();
       else this.#call?.pause();
     };
+    exchange.onRoom = flow;
     exchange.head(status, fields, lengthOf(headers));
   }
 

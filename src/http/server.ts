@@ -5,6 +5,7 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Dialect, Route } from '../dialects/dialect.ts';
 import { preflightHeaders, withOrigin, type Admission, type Door } from './door.ts';
+import { OpenExchanges } from './open-exchanges.ts';
 import { asListener, type Listener } from './listener.ts';
 import { NodeExchange, type Exchange, type FlowLimits } from './exchange.ts';
 import { hasUnreadBody } from './headers.ts';
@@ -47,7 +48,7 @@ export function createPublicListener(
 ): Listener {
   const app = createApp(options);
   const bound: Bound = { isLoopback: false };
-  const open = new Set<Exchange>();
+  const open = new OpenExchanges<NodeExchange>();
   const methods = new Methods();
   const admit = (request: FastifyRequest) => door.admit(request.headers, bound.isLoopback);
   const takeOver = (request: FastifyRequest, reply: FastifyReply, admission: Admission) => {
@@ -100,7 +101,7 @@ export function createAdminListener(own: readonly OwnRoute[], options: ListenerO
   const methods = new Methods();
   addOwn(app, own, methods);
   answerOthers(app, (request, reply) => refuse(methods.of(methods.plainPath(request.url)), reply, null));
-  return asListener(app, new Set(), () => {});
+  return asListener(app, [], () => {});
 }
 
 /** What is known once the address is. */

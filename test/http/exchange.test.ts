@@ -5,12 +5,14 @@ import { connect, type AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { NodeExchange, type FlowLimits } from '../../src/http/exchange.ts';
+import { TurnEnd } from '../../src/http/open-exchanges.ts';
 import { realClock } from '../../src/system.ts';
 import { virtualClock } from '../support/virtual-clock.ts';
 import { exchangeBytes, parseAnswer } from '../support/raw-http.ts';
 
 const roomy: FlowLimits = {
   clock: realClock,
+  turn: new TurnEnd(),
   perClient: 64 * 1024,
   budget: { used: 0, limit: 1024 * 1024 },
   stallMs: 0,
