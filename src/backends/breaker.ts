@@ -78,6 +78,8 @@ export function createBreaker(
       rotateBucketController: clock.controller,
     },
   );
+  // opossum's window of counts; its method is public and documented, but not in the types.
+  const window = circuit.status as unknown as { increment(count: 'fires' | 'successes'): void };
   let state: BreakerState = 'closed';
   const move = (to: BreakerState, reason: string) => {
     if (state === to) return;
@@ -91,7 +93,12 @@ export function createBreaker(
   return {
     verdict(ok) {
       // Late verdicts of attempts begun before the circuit opened would be refused or, half-open, be taken as the trial.
-      if (state === 'closed') circuit.fire(ok).catch(() => {});
+      if (state !== 'closed') return;
+      if (ok) {
+        // What `fire` would count, without its promises: a good verdict can't change the state of a closed circuit.
+        window.increment('fires');
+        window.increment('successes');
+      } else circuit.fire(ok).catch(() => {});
     },
     probed(ok) {
       if (state !== 'half-open') return;
