@@ -37,7 +37,7 @@ describe('who may serve a job', () => {
         (steps, tried, only) => {
           const { fleet, clock } = fleetOf(
             ids.map((id) => backend(id, { slots: 2 })),
-            { models },
+            { models, health: { ejectAfter: 1 } },
           );
           const holds: ReturnType<typeof fleet.take>[] = [];
           for (const one of steps) {
@@ -75,6 +75,7 @@ describe('who may serve a job', () => {
           }
         },
       ),
+      { numRuns: 400 },
     );
   });
 

@@ -29,6 +29,7 @@ describe('lanes', () => {
         }
         for (const model of ['m:latest', 'n:latest', null]) {
           for (const runnerOptions of ['', 'num_ctx=1', 'num_ctx=2']) {
+            for (const lane of queue.lanesOf(model, runnerOptions)) assert.ok(lane.size > 0);
             const found = [...queue.lanesOf(model, runnerOptions)].flatMap((lane) => [...lane]);
             const expected = waiting.filter(
               ({ job: one }) => one.model === model && one.runnerOptions === runnerOptions,
