@@ -19,6 +19,8 @@ const failures = fc.constantFrom<Outcome>(
 const step = fc.oneof(
   fc.record({ do: fc.constant('take' as const), id: fc.constantFrom(...ids), model: fc.constantFrom(...models) }),
   fc.record({ do: fc.constant('give' as const), outcome: failures }),
+  /** A failure, and the time that its ejection takes: the next request is a trial. */
+  fc.record({ do: fc.constant('fail' as const), id: fc.constantFrom(...ids) }),
   fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 20_000 }) }),
   fc.record({
     do: fc.constant('drain' as const),
@@ -77,6 +79,12 @@ describe('who may serve a job', () => {
               const eligibility = fleet.eligible(job({ model: one.model }), []);
               const named = eligibility.kind === 'candidates' && eligibility.candidates.some(({ id }) => id === one.id);
               if (named) holds.push(fleet.take(one.id, job({ model: one.model })));
+            }
+            if (one.do === 'fail' && fleet.prospect(one.id, job({ model: null }), [])?.free === true) {
+              const outcome = { kind: 'failed', failure: 'x', against: 'backend', committed: false } as const;
+              fleet.give(fleet.take(one.id, job({ model: null })), outcome);
+              check(fleet, tried, only);
+              clock.tick(7000);
             }
             check(fleet, tried, only);
           }
