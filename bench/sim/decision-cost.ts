@@ -98,7 +98,7 @@ interface Held {
 function fill(): Held[] {
   const all: Held[] = [];
   for (const id of ids) {
-    for (const { model, phase } of [...planner.knowledge.backend(id).runners.values()]) {
+    for (const { model, phase } of planner.knowledge.backend(id).runners.values()) {
       if (phase !== 'ready') continue;
       for (let slot = 0; slot < PARALLEL; slot++) {
         const job = { ...jobOf(0, all.length), model };

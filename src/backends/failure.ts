@@ -26,21 +26,6 @@ interface SystemError {
   readonly socket?: { readonly bytesRead?: number } | null;
 }
 
-const refusals: ReadonlySet<string> = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EHOSTDOWN',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'CERT_HAS_EXPIRED',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-]);
-
 /** This machine's own limits: they say nothing about the backend. */
 const exhaustions: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS', 'ENOMEM']);
 
@@ -50,26 +35,27 @@ const exhaustions: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'EADDRNOTA
  */
 export function failureOf(error: unknown, connected: boolean, headSeen: boolean): BackendFailure {
   const { code = '', socket } = (error ?? {}) as SystemError;
-  if (code === 'UND_ERR_CONNECT_TIMEOUT' || (!connected && code === 'ETIMEDOUT')) {
-    return failure('backend-connect-timeout', 'did not accept the connection in time', error);
-  }
-  if (!connected && exhaustions.has(code)) {
-    return failure('overloaded', `could not be asked: the gateway itself is out of sockets (${code})`, error);
-  }
-  if (!connected) {
-    const why = refusals.has(code) ? code : code || 'connection failed';
-    return failure('backend-refused', `refused the connection (${why})`, error);
-  }
-  if (
-    code.startsWith('HPE_') ||
-    code === 'UND_ERR_HEADERS_OVERFLOW' ||
-    code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
-  ) {
-    return failure('backend-protocol', `answered something that is not valid HTTP (${code})`, error);
-  }
+  if (!connected) return unconnected(code, error);
+  if (isNoHttp(code)) return failure('backend-protocol', `answered something that is not valid HTTP (${code})`, error);
   if (headSeen) return failure('backend-lost', 'was lost in the middle of its answer', error);
   const staleSocket = code === 'UND_ERR_SOCKET' && (socket?.bytesRead ?? 0) > 0;
   return { ...failure('backend-reset', 'closed the connection before it answered', error), staleSocket };
+}
+
+function unconnected(code: string, error: unknown): BackendFailure {
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') {
+    return failure('backend-connect-timeout', 'did not accept the connection in time', error);
+  }
+  if (exhaustions.has(code)) {
+    return failure('overloaded', `could not be asked: the gateway itself is out of sockets (${code})`, error);
+  }
+  return failure('backend-refused', `refused the connection (${code || 'connection failed'})`, error);
+}
+
+function isNoHttp(code: string): boolean {
+  return (
+    code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
+  );
 }
 
 export function failure(code: BackendFailure['code'], message: string, cause?: unknown): BackendFailure {

@@ -2,6 +2,8 @@
  * What the gateway knows of every runner: whether it is in memory, who uses it, how fast it is. All of it is learnt from
  * answers the clients wanted anyway and from `/api/ps`; nothing is probed for.
  */
+import { Type, type Static } from 'typebox';
+import { Check } from 'typebox/value';
 import type { BackendSpec } from '../backend.ts';
 import type { BackendId, Job, Millis, ModelName, PrefixMark, ResidentModel, RunnerKey, Usage } from '../types.ts';
 import { LearntMean } from './learnt.ts';
@@ -34,6 +36,28 @@ export interface RunnerState {
   sizeBytes: number | null;
   contextLength: number | null;
 }
+
+/** As it is kept in a file. Times in ms, rates per second. */
+export const Learnt = Type.Object({
+  version: Type.Literal(1),
+  backends: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      prefillPerSecond: Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()]),
+      runners: Type.Array(
+        Type.Object({
+          model: Type.String(),
+          options: Type.String(),
+          holdMs: Type.Union([Type.Number({ minimum: 0 }), Type.Null()]),
+          loadMs: Type.Union([Type.Number({ minimum: 0 }), Type.Null()]),
+          slots: Type.Integer({ minimum: 1 }),
+        }),
+      ),
+    }),
+  ),
+});
+export type Learnt = Static<typeof Learnt>;
+type LearntBackend = Learnt['backends'][number];
 
 export interface BackendState {
   readonly id: BackendId;
@@ -290,6 +314,39 @@ export class Knowledge {
     const perSecond = (promptTokens * 1000) / aloneMs;
     backend.prefill.add(perSecond);
     this.#prefill.add(perSecond);
+  }
+
+  /** What is worth keeping over a restart. What is in memory is not: it is told again. */
+  learnt(): Learnt {
+    const backends = [...this.#backends.values()].map(({ id, prefill, runners }): LearntBackend => {
+      const known = [...runners.values()].filter(
+        ({ holdMs, loadMs }) => holdMs.value !== null || loadMs.value !== null,
+      );
+      return {
+        id,
+        prefillPerSecond: prefill.value,
+        runners: known.map(({ model, options, holdMs, loadMs, slots }) => {
+          return { model, options, holdMs: holdMs.value, loadMs: loadMs.value, slots: slots.proven };
+        }),
+      };
+    });
+    return { version: 1, backends };
+  }
+
+  /** Takes up what was learnt before; anything else than a `Learnt` is ignored. Returns whether it was one. */
+  restore(learnt: unknown, now: Millis): boolean {
+    if (!Check(Learnt, learnt)) return false;
+    for (const { id, prefillPerSecond, runners } of learnt.backends) {
+      const { prefill } = this.backend(id);
+      for (const mean of [prefill, this.#prefill]) mean.take(prefillPerSecond);
+      for (const { model, options, holdMs, loadMs, slots } of runners) {
+        const runner = this.runner(id, { model, runnerOptions: options }, now);
+        if (loadMs !== null) this.loaded(runner, loadMs);
+        if (holdMs !== null) this.slotHeld(runner, holdMs);
+        runner.slots.restore(slots);
+      }
+    }
+    return true;
   }
 
   /** The whole of a backend's `/api/ps`, told `at`; null while it has told none. Returns whether that changed a belief. */
