@@ -6,6 +6,7 @@ import type { Fleet } from './fleet.ts';
 import type { Candidate, Policy } from './policies/policy.ts';
 import type { Decision } from './routing/decisions.ts';
 import type { Waiter, WaitingJobs } from './queue.ts';
+import type { Learnt } from './routing/knowledge.ts';
 import type { BackendId, Job, Millis, ModelName, NonEmpty, Outcome, RouteReason, Task } from './types.ts';
 
 export interface Placement {
@@ -68,6 +69,10 @@ export interface Planner {
   intents?(waiting: WaitingJobs, fleet: FleetReader, now: Millis): readonly Intent[];
   /** The last decisions, newest first, for those who ask why. */
   decisions?(): readonly Decision[];
+  /** What it has learnt that is worth keeping over a restart. */
+  learnt?(): Learnt;
+  /** Takes that up again. */
+  restore?(learnt: Learnt, now: Millis): void;
   /** An intent was carried out; null when it failed. */
   performed?(intent: Intent, tookMs: Millis | null, now: Millis): void;
 }

@@ -15,6 +15,7 @@ import { Duration } from './options.ts';
 import { policyPlanner, type Intent, type Perform, type Placement, type Planner } from './planner.ts';
 import type { Policy } from './policies/policy.ts';
 import { Queue, type Waiter } from './queue.ts';
+import type { Learnt } from './routing/knowledge.ts';
 import type { BackendId, Clock, Departure, Job, Millis, ModelName, Outcome, RouteReason, Timer } from './types.ts';
 
 export const SchedulerOptions = Type.Object(
@@ -85,6 +86,10 @@ export interface Scheduler {
   setPolicy(policy: Policy | Planner): void;
   /** Jobs that wait keep their deadline. */
   setOptions(options: SchedulerOptions): void;
+  /** What the policy has learnt that is worth keeping over a restart; null when it learns nothing. */
+  learnt(): Learnt | null;
+  /** Takes that up again, if the policy has a use for it. */
+  restore(learnt: Learnt): void;
   /** Refuses who waits and who comes; leases end by themselves. */
   close(): void;
 }
@@ -177,6 +182,14 @@ class Dispatcher implements Scheduler {
     this.#enforceLimit();
     this.#rejectHopeless();
     this.#arm();
+  }
+
+  learnt(): Learnt | null {
+    return this.#planner.learnt?.() ?? null;
+  }
+
+  restore(learnt: Learnt): void {
+    this.#planner.restore?.(learnt, this.#clock.now());
   }
 
   close(): void {

@@ -96,6 +96,8 @@ export function watchLeases(scheduler: Scheduler, watch: WedgeWatch): Scheduler 
       watch.follow(job, await scheduler.acquire(job, tried, signal, waitedMs)),
     view: () => scheduler.view(),
     decisions: () => scheduler.decisions(),
+    learnt: () => scheduler.learnt(),
+    restore: (learnt) => scheduler.restore(learnt),
     setPolicy: (policy) => scheduler.setPolicy(policy),
     setOptions: (options) => scheduler.setOptions(options),
     close: () => scheduler.close(),

@@ -3,7 +3,6 @@
  * answers the clients wanted anyway and from `/api/ps`; nothing is probed for.
  */
 import { Type, type Static } from 'typebox';
-import { Check } from 'typebox/value';
 import type { BackendSpec } from '../backend.ts';
 import type { BackendId, Job, Millis, ModelName, PrefixMark, ResidentModel, RunnerKey, Usage } from '../types.ts';
 import { LearntMean } from './learnt.ts';
@@ -37,7 +36,7 @@ export interface RunnerState {
   contextLength: number | null;
 }
 
-/** As it is kept in a file. Times in ms, rates per second. */
+/** What is kept over a restart. Times in ms, rates per second. Whoever reads it from outside checks it. */
 export const Learnt = Type.Object({
   version: Type.Literal(1),
   backends: Type.Array(
@@ -333,9 +332,8 @@ export class Knowledge {
     return { version: 1, backends };
   }
 
-  /** Takes up what was learnt before; anything else than a `Learnt` is ignored. Returns whether it was one. */
-  restore(learnt: unknown, now: Millis): boolean {
-    if (!Check(Learnt, learnt)) return false;
+  /** Takes up what was learnt before. It has passed the schema. */
+  restore(learnt: Learnt, now: Millis): void {
     for (const { id, prefillPerSecond, runners } of learnt.backends) {
       const { prefill } = this.backend(id);
       for (const mean of [prefill, this.#prefill]) mean.take(prefillPerSecond);
@@ -346,7 +344,6 @@ export class Knowledge {
         runner.slots.restore(slots);
       }
     }
-    return true;
   }
 
   /** The whole of a backend's `/api/ps`, told `at`; null while it has told none. Returns whether that changed a belief. */

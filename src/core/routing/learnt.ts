@@ -21,14 +21,9 @@ export class LearntMean {
     return this.#samples === 0 ? null : this.#mean;
   }
 
-  get samples(): number {
-    return this.#samples;
-  }
-
-  /** As it was saved: takes up where it left. */
-  restore(mean: number, samples: number): void {
-    this.#mean = mean;
-    this.#samples = samples;
+  /** One more sample, when there is one. */
+  take(sample: number | null): void {
+    if (sample !== null) this.add(sample);
   }
 }
 

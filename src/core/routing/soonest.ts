@@ -12,7 +12,7 @@ import type { BackendId, Job, Millis, NonEmpty, Rng, RouteReason, RunnerKey } fr
 import { weigh, type Weighed } from './cost.ts';
 import { DecisionLog, held, placed, sent, type Decision } from './decisions.ts';
 import { Demands } from './demand.ts';
-import { Knowledge, runnerKey, type RunnerState } from './knowledge.ts';
+import { Knowledge, runnerKey, type Learnt, type RunnerState } from './knowledge.ts';
 import { LeaseBook } from './lease-book.ts';
 import { Residency, type Plan, type Wanted } from './residency.ts';
 
@@ -91,6 +91,14 @@ export class Soonest implements Planner, Policy {
   /** Newest first. */
   decisions(): readonly Decision[] {
     return this.#decisions.list();
+  }
+
+  learnt(): Learnt {
+    return this.knowledge.learnt();
+  }
+
+  restore(learnt: Learnt, now: Millis): void {
+    this.knowledge.restore(learnt, now);
   }
 
   begin({ performs }: { readonly performs: boolean }): void {

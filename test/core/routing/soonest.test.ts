@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Learnt } from '../../../src/core/routing/knowledge.ts';
 import type { Usage } from '../../../src/core/types.ts';
 import { backend, installed } from '../../support/build.ts';
 import { routed, type Asked, type Routed } from '../../support/routed.ts';
@@ -488,6 +489,21 @@ describe('soonest: why', () => {
       ['b'],
     );
     assert.deepEqual(bench.intents, ['load b m:latest']);
+  });
+
+  it('takes up after a restart what it had learnt', async () => {
+    const before = await routed([backend('a', { slots: 'auto' })]);
+    await before.inMemory('a', 'm:latest');
+    await teach(before, 'a');
+    const learnt = JSON.parse(JSON.stringify(before.scheduler.learnt())) as Learnt;
+    const after = await routed([backend('a', { slots: 'auto' })]);
+    after.scheduler.restore(learnt);
+    const [old, now] = [before, after].map(({ planner }) => planner.knowledge.backend('a'));
+    assert.equal(now!.prefill.value, old!.prefill.value);
+    const runner = now!.runners.get('m:latest')!;
+    assert.equal(runner.phase, 'absent', 'what is in memory is told again');
+    assert.equal(after.planner.knowledge.expectedHoldMs(runner), 2999);
+    assert.deepEqual(after.scheduler.learnt(), before.scheduler.learnt());
   });
 
   it('keeps what it has learnt when the configuration changes around it', async () => {
