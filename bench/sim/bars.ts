@@ -19,6 +19,8 @@ interface Promised {
   readonly against: string;
   readonly atLeast?: number;
   readonly atMost?: number;
+  /** The same of finished requests only, for when too few of the others' ever finish. */
+  readonly finished?: (us: Figures, them: Figures) => number;
 }
 
 const us = 'soonest';
@@ -102,29 +104,36 @@ const promises: readonly Promised[] = [
   },
 ];
 
-function faster(id: string, of: string, key: 'p50' | 'p90' | 'p99', against: string, atLeast: number): Promised {
+function faster(id: string, name: string, key: 'p50' | 'p90' | 'p99', against: string, atLeast: number): Promised {
   return {
     id,
-    of,
+    of: name,
     promise: `TTFT ${key}, times better than ${against}`,
     value: (ours, theirs) => theirs[key] / ours[key],
+    ...(key === 'p90' ? {} : { finished: (ours, theirs) => theirs[of(key)] / ours[of(key)] }),
     against,
     atLeast,
   };
 }
 
+function of(key: 'p50' | 'p99'): 'finishedP50' | 'finishedP99' {
+  return key === 'p50' ? 'finishedP50' : 'finishedP99';
+}
+
 export function barsOf(results: readonly CaseResult[]): readonly Bar[] {
-  return promises.map(({ id, of, promise, value, against, atLeast, atMost }): Bar => {
-    const rows = results.find((result) => result.of.name === of)?.rows ?? [];
+  return promises.map(({ id, of: name, promise, value, finished, against, atLeast, atMost }): Bar => {
+    const rows = results.find((result) => result.of.name === name)?.rows ?? [];
     const [ours, theirs] = [us, against].map((policy) => rows.find((row) => row.policy === policy)?.figures);
     const bound = atLeast === undefined ? `<= ${atMost}` : `>= ${atLeast}`;
-    const text = `${of}: ${promise} ${bound}`;
+    const text = `${name}: ${promise} ${bound}`;
     if (ours === undefined || theirs === undefined) return { id, promise: text, measured: null, reached: false };
     const measured = value(ours, theirs);
     const noWorse = ours.finishedShare >= theirs.finishedShare - 0.002;
     const reached = noWorse && (atLeast === undefined ? measured <= atMost! : measured >= atLeast);
     const worse = noWorse ? '' : ', but fewer finished';
-    return { id, promise: text, measured: `${shown(measured)}${worse}`, reached };
+    const those =
+      measured === Infinity && finished !== undefined ? ` (of finished ones: ${shown(finished(ours, theirs))})` : '';
+    return { id, promise: text, measured: `${shown(measured)}${those}${worse}`, reached };
   });
 }
 

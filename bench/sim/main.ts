@@ -3,9 +3,10 @@
  *
  *   npm run sim                                           everything, median of five seeds; writes bench/results/league.*
  *   npm run sim -- --case A,C --policy soonest,hash-model some of it; writes nothing
+ *   npm run sim -- --render                               the pages anew from bench/results/league.json
  *   npm run sim -- --case A --policy soonest --seed 7 --replay    one run, with the digest of all that happened; --log FILE for the events
  */
-import { mkdirSync, openSync, closeSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -27,16 +28,19 @@ const { values } = parseArgs({
     replay: { type: 'boolean', default: false },
     log: { type: 'string' },
     'load-seconds': { type: 'string' },
+    render: { type: 'boolean', default: false },
   },
 });
 
+const folder = path.join(import.meta.dirname, '..', 'results');
 const lengths = azureLengths();
 const chosen = values.case === undefined ? cases : values.case.split(',').map(caseNamed);
 const playing = values.policy === undefined ? entrants : values.policy.split(',').map(entrantNamed);
 const seeds = (values.seed ?? values.seeds).split(',').map(Number);
 const loadMs = values['load-seconds'] === undefined ? null : 1000 * Number(values['load-seconds']);
 
-if (values.replay) await replay();
+if (values.render) render();
+else if (values.replay) await replay();
 else await league();
 
 async function league(): Promise<void> {
@@ -79,8 +83,17 @@ function run(of: Case, entrant: Entrant, seed: number, log: { log?: (line: strin
   return play(of, seed, createWorkload(of, seed, lengths), { createRouter: entrant.create, ...log });
 }
 
+/** From what was written, without playing again. */
+function render(): void {
+  const text = readFileSync(path.join(folder, 'league.json'), 'utf8');
+  const plain = JSON.parse(text, (_key, value: unknown) => (value === 'never' ? Infinity : value)) as Plain[];
+  const results = plain.map(({ case: of, lengths: source, ...rest }) => ({ of, source, ...rest }));
+  const bars = barsTable(barsOf(results));
+  console.log(bars);
+  write(results, bars);
+}
+
 function write(results: readonly CaseResult[], bars: string): void {
-  const folder = path.join(import.meta.dirname, '..', 'results');
   mkdirSync(folder, { recursive: true });
   const where = `Node ${process.versions.node}, ${cpus().length} x ${cpus()[0]?.model.trim() ?? 'unknown'}; simulated time, so that the machine decides nothing.`;
   const text = [
@@ -105,8 +118,13 @@ function write(results: readonly CaseResult[], bars: string): void {
   console.log(`written to ${path.join('bench', 'results', 'league.md')} and league.json`);
 }
 
-function plain({ of, source, seeds: ran, rows }: CaseResult): unknown {
-  return { case: of, lengths: source, seeds: ran, rows };
+interface Plain extends Omit<CaseResult, 'of' | 'source'> {
+  readonly case: Case;
+  readonly lengths: string;
+}
+
+function plain({ of, source, ...rest }: CaseResult): Plain {
+  return { case: of, lengths: source, ...rest };
 }
 
 function replaceInfinity(_key: string, value: unknown): unknown {

@@ -57,9 +57,10 @@ function shapeOf(of: Case): string {
   return `${of.backends} backends${uneven} x ${of.places} places x ${of.slots} slots, ${of.models} models${rate}, load ${of.loadMs / 1000} s`;
 }
 
-function seconds(value: number): string {
+/** Null where nobody finished. */
+function seconds(value: number | null): string {
   if (value === Infinity) return 'never';
-  if (Number.isNaN(value)) return '–';
+  if (value === null || Number.isNaN(value)) return '–';
   if (value < 10) return value.toFixed(2);
   return value < 100 ? value.toFixed(1) : value.toFixed(0);
 }
