@@ -41,7 +41,7 @@ backends:
   - name: bench
     url: http://127.0.0.1:${backendPort}
     slots: 1024
-    parallel: 1024
+    parallel: 1000
 log:
   level: ${logLevel}
 `;
