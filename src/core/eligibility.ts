@@ -16,7 +16,7 @@ export type Eligibility =
 export type Outlook = 'free' | NonNullable<Extract<Eligibility, { kind: 'none' }>['reason']>;
 
 /** A backend that may serve a job: now, or when it has a slot. */
-export interface Prospect extends Candidate {
+export interface Prospect extends Pick<Candidate, 'id' | 'weight' | 'inFlight'> {
   /** Whether it could take the job now. */
   readonly free: boolean;
   /** Ejected: to be used only where no other backend may serve the job. */
@@ -81,7 +81,7 @@ export function prospect(
   if (use === 'no') return null;
   const hasRoom = entry.inFlight < entry.slots && now >= entry.busyUntil;
   const free = hasRoom && (use !== 'trial' || trialFree(entry, job.model, now));
-  return prospectOf(entry, job, now, { options, free, spare: use === 'last-resort' });
+  return prospectOf(entry, now, { options, free, spare: use === 'last-resort' });
 }
 
 /** Every backend that may serve the job now or later, without those it has been tried at. */
@@ -95,8 +95,8 @@ export function prospects(
   const free = found.inUse > 0 ? found.free : found.spare;
   const full = found.inUse > 0 ? found.full : [];
   return [
-    ...free.map((entry) => prospectOf(entry, job, now, { options, free: true, spare: found.inUse === 0 })),
-    ...full.map((entry) => prospectOf(entry, job, now, { options, free: false, spare: false })),
+    ...free.map((entry) => prospectOf(entry, now, { options, free: true, spare: found.inUse === 0 })),
+    ...full.map((entry) => prospectOf(entry, now, { options, free: false, spare: false })),
   ];
 }
 
@@ -144,16 +144,13 @@ function candidateOf(entry: Entry, job: Job, now: Millis, options: HealthOptions
 
 function prospectOf(
   entry: Entry,
-  job: Job,
   now: Millis,
   { options, free, spare }: { readonly options: HealthOptions; readonly free: boolean; readonly spare: boolean },
 ): Prospect {
   return {
     id: entry.spec.id,
     weight: entry.spec.weight * weightShare(entry.credit.trust, now, options),
-    slots: entry.slots,
     inFlight: entry.inFlight,
-    warm: isWarm(entry, job.model),
     free,
     spare,
   };

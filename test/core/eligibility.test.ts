@@ -40,8 +40,8 @@ function check(fleet: Fleet, tried: readonly string[], only: readonly string[] |
     const prospects = fleet.prospects(asked, tried);
     const candidates = eligibility.kind === 'candidates' ? eligibility.candidates : [];
     assert.deepEqual(
-      prospects.filter(({ free }) => free).map(({ free: _free, spare: _spare, ...rest }) => rest),
-      candidates,
+      prospects.filter(({ free }) => free).map(({ id, weight, inFlight }) => ({ id, weight, inFlight })),
+      candidates.map(({ id, weight, inFlight }) => ({ id, weight, inFlight })),
     );
     for (const prospect of prospects) assert.deepEqual(fleet.prospect(prospect.id, asked, tried), prospect);
     for (const id of ids) {

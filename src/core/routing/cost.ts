@@ -68,8 +68,9 @@ function cost(job: Job, prospect: Prospect, { knowledge, runner, remembered, ahe
   const waitMs = free || phase === 'loading' ? 0 : (turns * knowledge.expectedHoldMs(runner)) / limit;
   const totalMs = waitMs + loadMs + prefillMs;
   const { weight, inFlight } = prospect;
+  const distortion = weight === 1 ? 0 : crowding(others / weight) / crowding(others) - 1;
   // The last term is a millisecond per request, and decides only where all else is equal.
-  const rank = totalMs + prefillMs * (crowding(others / weight) / crowding(others) - 1) + inFlight / weight;
+  const rank = totalMs + prefillMs * distortion + inFlight / weight;
   return {
     backend: backend.id,
     runner,

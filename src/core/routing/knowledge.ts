@@ -399,8 +399,11 @@ const TELLING_TOKENS = 200;
 
 /** How many times slower a request is beside so many others in its runner: batches share the work of reading the weights. */
 export function crowding(others: number): number {
-  return (others + 1) ** 0.45;
+  return crowds[others] ?? (others + 1) ** 0.45;
 }
+
+/** Worked out once: it is asked for at every decision, about every backend. */
+const crowds = Array.from({ length: 64 }, (_, others) => (others + 1) ** 0.45);
 
 /** Runners it holds at most, as configured or as seen; Infinity while nothing tells. */
 export function placesOf({ places, seenFull }: BackendState): number {

@@ -46,7 +46,7 @@ type Place = readonly [RunnerState, Prospect];
 const CONSIDERED = 64;
 
 /** Runners whose loading is thought of at one event; the others follow at once, in a turn of their own. */
-const AT_ONCE = 2;
+const AT_ONCE = 1;
 
 /** Runners that have been waited for the longest; they are thought of first when a place comes free. */
 const URGENT = 8;
@@ -170,7 +170,7 @@ export class Soonest implements Planner, Policy {
 
   intents(waiting: WaitingJobs, fleet: FleetReader, now: Millis): readonly Intent[] {
     this.#queue = waiting;
-    for (let round = 0; round < AT_ONCE; round += 1) {
+    for (let considered = 0; considered < AT_ONCE; considered += 1) {
       const want = this.#due.first;
       if (want === undefined || want.deadline > now) break;
       const wanted = this.#wanted(want, waiting, fleet);
