@@ -145,7 +145,7 @@ const why: Readonly<Record<RouteReason, string>> = {
   warm: 'the model is in memory there, and a slot is free',
   sticky: 'it remembers the beginning of the prompt',
   'least-busy': 'the first token is predicted soonest there',
-  cold: 'the model is in memory nowhere; it is loaded by this request',
+  cold: 'the model had to be loaded first',
   policy: 'the policy chose it',
   placement: 'it needs no slot',
 };

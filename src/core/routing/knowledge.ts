@@ -28,6 +28,8 @@ export interface RunnerState {
   /** Its last load failed then; null when it did not. */
   failedAt: Millis | null;
   readonly slots: SlotEstimate;
+  /** It has been asked for embeddings; Ollama gives such models one slot, whatever it gives others. */
+  embeds: boolean;
   /** How long a slot is held. */
   readonly holdMs: LearntMean;
   readonly loadMs: LearntMean;
@@ -194,7 +196,8 @@ export class Knowledge {
         inFlight: 0,
         lastUsed: now,
         failedAt: null,
-        slots: new SlotEstimate(),
+        slots: expectedSlots(state),
+        embeds: false,
         holdMs: new LearntMean(),
         loadMs: new LearntMean(0.3),
         sizeBytes: null,
@@ -422,6 +425,15 @@ function noteEviction(backend: BackendState, gone: RunnerState, now: Millis): vo
 
 /** `/api/ps` is read every few seconds; an eviction is seen at most this long after the load that caused it ended. */
 const EVICTION_WINDOW_MS = 30_000;
+
+/** Of a runner that is new: as of the one that has shown the most of those that have shown all they can. */
+function expectedSlots({ runners }: BackendState): SlotEstimate {
+  const slots = new SlotEstimate();
+  for (const other of runners.values()) {
+    if (!other.embeds && other.slots.isKnown && other.slots.proven >= slots.proven) slots.expect(other.slots);
+  }
+  return slots;
+}
 
 function isKnownThere(backend: BackendState, model: ModelName): boolean {
   for (const runner of backend.held) if (runner.model === model) return true;

@@ -31,6 +31,7 @@ export class LeaseBook {
     runner.backend.inFlight += 1;
     runner.backend.revision += 1;
     runner.lastUsed = now;
+    runner.embeds = job.task === 'embed';
     // A job sent to a model that is not in memory loads it.
     if (runner.phase === 'absent') this.#knowledge.setPhase(runner, 'loading', now);
     const cachedTokens = this.#knowledge.remembered(job).get(runner) ?? 0;

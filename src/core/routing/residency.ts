@@ -181,11 +181,12 @@ export class Residency {
     const among = (allows: (id: BackendId) => boolean): Offer | null => {
       let best: { readonly offer: Offer; readonly rank: number } | null = null;
       for (const backend of this.#knowledge.backends) {
-        const { id, tier, told, inFlight, weight } = backend;
+        const { id, held, tier, told, inFlight, weight } = backend;
         if (this.#plans.has(id) || told === null || (best !== null && tier > best.offer.backend.tier)) continue;
         const offer = this.#offer(backend, wanted, desperate, now);
         if (offer === null) continue;
-        const rank = offer.priceMs + inFlight / weight;
+        // Where the price decides nothing, models are spread: what is in memory beside each other shares one machine.
+        const rank = offer.priceMs + (inFlight + held.size) / weight;
         const isBetter = best === null || tier < best.offer.backend.tier || rank < best.rank;
         // Asked last, because it costs most.
         if (isBetter && allows(id)) best = { offer, rank };

@@ -37,6 +37,18 @@ export class SlotEstimate {
     this.#boundAt = now;
   }
 
+  /** Whether it is known how many are too many. */
+  get isKnown(): boolean {
+    return this.#bound < MOST;
+  }
+
+  /** Expects what another runner of the same server has shown: OLLAMA_NUM_PARALLEL is one for all. */
+  expect(other: SlotEstimate): void {
+    this.#proven = other.#proven;
+    this.#bound = other.#bound;
+    this.#boundAt = other.#boundAt;
+  }
+
   get proven(): number {
     return this.#proven;
   }

@@ -332,7 +332,7 @@ export class Soonest implements Planner, Policy {
       return null;
     }
     if (free === null) return null;
-    const placement = { backend: free.backend, reason: this.#reasonFor(job, free, weighed) };
+    const placement = { backend: free.backend, reason: this.#reasonFor(waiter, free, weighed) };
     this.#decisions.add(sent(waiter, placement, weighed, now));
     return placement;
   }
@@ -375,9 +375,9 @@ export class Soonest implements Planner, Policy {
     return true;
   }
 
-  #reasonFor({ only }: Job, chosen: Weighed, weighed: readonly Weighed[]): RouteReason {
-    if (only?.length === 1 || this.knowledge.size === 1) return 'only';
-    if (chosen.phase !== 'ready') return 'cold';
+  #reasonFor({ job, since }: Pick<Waiter, 'job' | 'since'>, chosen: Weighed, weighed: readonly Weighed[]): RouteReason {
+    if (chosen.phase !== 'ready' || chosen.runner.since > since) return 'cold';
+    if (job.only?.length === 1 || this.knowledge.size === 1) return 'only';
     if (chosen.cachedTokens > 0) return 'sticky';
     return weighed.filter(({ free }) => free).length > 1 ? 'least-busy' : 'warm';
   }

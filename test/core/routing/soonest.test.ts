@@ -200,6 +200,7 @@ describe('soonest: loads', () => {
     await bench.clock.advance(5000);
     await bench.endLoad(home, 5000);
     assert.equal(asked.filter(({ lease }) => lease?.backend === home).length, 2);
+    assert.equal(asked[0]!.lease?.reason, 'cold');
     await asked[0]!.done();
     assert.equal(where(asked[2]!), home);
   });
@@ -216,6 +217,17 @@ describe('soonest: loads', () => {
     await bench.endLoad('a', 9000);
     assert.equal(next.lease?.backend, 'a');
     assert.deepEqual(bench.intents, ['load a m:latest']);
+  });
+
+  it('spreads models over backends that have room for all of them', async () => {
+    const specs = ['a', 'b', 'c'].map((id) => backend(id, { slots: 'auto', parallel: 1, places: 3 }));
+    const bench = await routed(specs, { models: ['m:latest', 'n:latest', 'o:latest'] });
+    for (const model of ['m:latest', 'n:latest', 'o:latest']) {
+      bench.ask({ model });
+      await settled();
+      await bench.endLoad(bench.intents.at(-1)!.split(' ')[1]!, 1000);
+    }
+    assert.deepEqual(new Set(bench.intents.map((intent) => intent.split(' ')[1])), new Set(['a', 'b', 'c']));
   });
 
   it('loads with the options of the job, and through the route of its task', async () => {
@@ -376,7 +388,7 @@ describe('soonest: loads', () => {
     assert.deepEqual(
       asked.map(({ lease }) => [lease?.backend, lease?.reason]),
       [
-        ['a', 'only'],
+        ['a', 'cold'],
         ['b', 'warm'],
       ],
     );
@@ -418,6 +430,22 @@ describe('soonest: slots that nobody has told', () => {
     const more = [bench.ask(), bench.ask()];
     await settled();
     assert.equal([third, ...more].filter(({ lease }) => lease !== null).length, 1);
+  });
+
+  it('are expected of another model as of the first, but not as of one that embeds', async () => {
+    for (const task of ['chat', 'embed'] as const) {
+      const bench = await routed([backend('a', { slots: 'auto' })], { models: ['m:latest', 'n:latest'] });
+      await bench.inMemory('a', 'm:latest');
+      const [first, second] = [bench.ask({ task }), bench.ask({ task })];
+      await bench.clock.advance(2000);
+      await first.done({ totalMs: 2000, loadMs: 1, promptMs: 500, outputMs: 1499 });
+      await bench.clock.advance(2000);
+      await second.done({ totalMs: 4000, loadMs: 1, promptMs: 500, outputMs: 1499 });
+      await bench.inMemory('a', 'm:latest', 'n:latest');
+      const more = [bench.ask({ model: 'n:latest' }), bench.ask({ model: 'n:latest' })];
+      await settled();
+      assert.equal(more.filter(({ lease }) => lease !== null).length, task === 'chat' ? 1 : 2, task);
+    }
   });
 
   it('grow while further requests are served beside the others', async () => {
