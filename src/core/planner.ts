@@ -58,6 +58,8 @@ export interface Planner {
   wakeAt?(now: Millis): Millis | null;
   /** It keeps count of what each runner can take, so that backends whose slots are `auto` need no limit. */
   readonly countsSlots?: boolean;
+  /** Then: how many jobs like this one are served at once; at least 1. */
+  slotsFor?(job: Job, now: Millis): number;
   /** Before anything else: whether intents will be carried out. */
   begin?(host: { readonly performs: boolean }): void;
   /** A job has come, for the first time or again after a failed attempt. */

@@ -395,7 +395,9 @@ class Dispatcher implements Scheduler {
   /** How long the last of those that wait for the job's model will have waited; null when nothing tells. */
   #predictedWait(job: Job): Millis | null {
     const ahead = this.#backlog.waiting(job.model);
-    return this.#backlog.predict(job.model, { ahead, slots: this.#fleet.capacityFor(job) });
+    const capacity = this.#fleet.capacityFor(job);
+    const counted = this.#planner.slotsFor?.(job, this.#clock.now()) ?? Infinity;
+    return this.#backlog.predict(job.model, { ahead, slots: Math.min(capacity, counted) });
   }
 
   #retryAfter(job: Job): Millis {

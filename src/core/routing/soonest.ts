@@ -114,6 +114,14 @@ export class Soonest implements Planner, Policy {
     return candidates.find(({ id }) => id === best?.backend) ?? candidates[0];
   }
 
+  slotsFor(job: Job, now: Millis): number {
+    let slots = 0;
+    for (const runner of this.knowledge.serving(job)) {
+      if (runner.backend.usable && runner.phase !== 'draining') slots += this.knowledge.limit(runner, now);
+    }
+    return Math.max(1, slots);
+  }
+
   came(job: Job, tried: readonly BackendId[], now: Millis): void {
     if (tried.length === 0 && needsRunner(job)) this.#demands.came(keyOf(job), now);
   }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { GatewayError } from '../../../src/core/errors.ts';
 import type { Learnt } from '../../../src/core/routing/knowledge.ts';
 import type { Usage } from '../../../src/core/types.ts';
-import { backend, installed } from '../../support/build.ts';
+import { backend, installed, job } from '../../support/build.ts';
 import { routed, type Asked, type Routed } from '../../support/routed.ts';
 import { settled } from '../../support/virtual-clock.ts';
 
@@ -446,6 +447,27 @@ describe('soonest: slots that nobody has told', () => {
       await settled();
       assert.equal(more.filter(({ lease }) => lease !== null).length, task === 'chat' ? 1 : 2, task);
     }
+  });
+
+  it('are what a refusal reckons with', async () => {
+    const bench = await routed([node('a', 2)], { models: ['m:latest'] });
+    await bench.inMemory('a', 'm:latest');
+    assert.equal(bench.planner.slotsFor(job({ model: 'm:latest' }), 0), 2);
+    assert.equal(bench.planner.slotsFor(job({ model: 'n:latest' }), 0), 1);
+    for (let round = 0; round < 5; round += 1) {
+      const asked = bench.ask();
+      await settled();
+      await bench.clock.advance(10_000);
+      if (asked.lease !== null) await asked.done();
+    }
+    bench.scheduler.setOptions({ limit: 4, timeout: 600_000, refuseEarly: false, waitForBackend: true });
+    const waiting = Array.from({ length: 8 }, () => bench.ask());
+    await settled();
+    const refused = waiting.find(({ error }) => error !== null)?.error as GatewayError;
+    assert.ok(
+      refused.retryAfterMs! >= 10_000,
+      `four wait for two slots that are held for 10 s: ${refused.retryAfterMs}`,
+    );
   });
 
   it('grow while further requests are served beside the others', async () => {
