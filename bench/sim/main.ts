@@ -3,6 +3,7 @@
  *
  *   npm run sim                                           everything, median of five seeds; writes bench/results/league.*
  *   npm run sim -- --case A,C --policy soonest,hash-model some of it; writes nothing
+ *   npm run sim -- --case M --update                      a case again, written into bench/results/league.*
  *   npm run sim -- --render                               the pages anew from bench/results/league.json
  *   npm run sim -- --case A --policy soonest --seed 7 --replay    one run, with the digest of all that happened; --log FILE for the events
  */
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     log: { type: 'string' },
     'load-seconds': { type: 'string' },
     render: { type: 'boolean', default: false },
+    update: { type: 'boolean', default: false },
   },
 });
 
@@ -62,6 +64,10 @@ async function league(): Promise<void> {
   console.log(barsTable(bars));
   const isWhole = values.case === undefined && values.policy === undefined && loadMs === null;
   if (isWhole && values.seed === undefined) write(results, barsTable(bars));
+  if (values.update && values.policy === undefined) {
+    const all = written().map((before) => results.find(({ of }) => of.name === before.of.name) ?? before);
+    write(all, barsTable(barsOf(all)));
+  }
 }
 
 async function replay(): Promise<void> {
@@ -83,11 +89,15 @@ function run(of: Case, entrant: Entrant, seed: number, log: { log?: (line: strin
   return play(of, seed, createWorkload(of, seed, lengths), { createRouter: entrant.create, ...log });
 }
 
+function written(): CaseResult[] {
+  const text = readFileSync(path.join(folder, 'league.json'), 'utf8');
+  const results = JSON.parse(text, (_key, value: unknown) => (value === 'never' ? Infinity : value)) as Plain[];
+  return results.map(({ case: of, lengths: source, ...rest }) => ({ of, source, ...rest }));
+}
+
 /** From what was written, without playing again. */
 function render(): void {
-  const text = readFileSync(path.join(folder, 'league.json'), 'utf8');
-  const plain = JSON.parse(text, (_key, value: unknown) => (value === 'never' ? Infinity : value)) as Plain[];
-  const results = plain.map(({ case: of, lengths: source, ...rest }) => ({ of, source, ...rest }));
+  const results = written();
   const bars = barsTable(barsOf(results));
   console.log(bars);
   write(results, bars);

@@ -52,6 +52,15 @@ export function createPrefixCache(capacity: number): PrefixCache {
     return null;
   }
 
+  /** A remembered prompt that is whole at that boundary. */
+  function endingWith(owner: string, hash: string | undefined): Entry | null {
+    if (hash === undefined) return null;
+    for (const entry of byOwner.get(owner)?.get(hash)?.keys() ?? []) {
+      if (entry.marks.at(-1)?.hash === hash) return entry;
+    }
+    return null;
+  }
+
   return {
     peek: (owner, marks) => find(owner, marks)?.tokens ?? 0,
 
@@ -65,8 +74,8 @@ export function createPrefixCache(capacity: number): PrefixCache {
 
     store(owner, marks) {
       if (marks.length === 0 || capacity < 1) return;
-      const found = find(owner, marks);
-      if (found !== null && found.entry.marks.at(-1)?.hash === found.hash) forget(found.entry);
+      const continued = endingWith(owner, find(owner, marks)?.hash);
+      if (continued !== null) forget(continued);
       const entry: Entry = { owner, marks };
       entries.add(entry);
       const index = byOwner.get(owner) ?? new Map<string, Map<Entry, number>>();

@@ -29,6 +29,13 @@ describe('the prefix cache', () => {
     assert.equal(cache.lookup('r', marks('abce')), 300);
   });
 
+  it('finds the prompt that is continued among others that begin alike', () => {
+    const cache = createPrefixCache(3);
+    for (const text of ['ca', 'aa', 'a', 'ab']) cache.store('r', marks(text));
+    assert.equal(cache.size(), 3);
+    assert.equal(cache.lookup('r', marks('ca')), 200, 'nothing had to go');
+  });
+
   it('keeps a prompt that was looked up, and forgets the one nobody asked for', () => {
     const cache = createPrefixCache(2);
     cache.store('r', marks('a'));

@@ -452,14 +452,14 @@ describe('soonest: slots that nobody has told', () => {
   it('are what a refusal reckons with', async () => {
     const bench = await routed([node('a', 2)], { models: ['m:latest'] });
     await bench.inMemory('a', 'm:latest');
-    assert.equal(bench.planner.slotsFor(job({ model: 'm:latest' }), 0), 2);
-    assert.equal(bench.planner.slotsFor(job({ model: 'n:latest' }), 0), 1);
     for (let round = 0; round < 5; round += 1) {
       const asked = bench.ask();
       await settled();
       await bench.clock.advance(10_000);
       if (asked.lease !== null) await asked.done();
     }
+    assert.equal(bench.planner.slotsFor(job({ model: 'm:latest' }), 0), 2);
+    assert.equal(bench.planner.slotsFor(job({ model: 'n:latest' }), 0), 1);
     bench.scheduler.setOptions({ limit: 4, timeout: 600_000, refuseEarly: false, waitForBackend: true });
     const waiting = Array.from({ length: 8 }, () => bench.ask());
     await settled();
