@@ -40,11 +40,13 @@ export interface Remains {
   readonly newlines: number;
 }
 
+const none = Buffer.alloc(0);
+
 class StreamMeter implements Meter {
   readonly #family: Family;
   readonly #head = Buffer.allocUnsafe(HEAD_BYTES);
   /** The last bytes, at least WINDOW_BYTES of them when there were as many. */
-  readonly #window = Buffer.allocUnsafe(2 * WINDOW_BYTES);
+  #window = none;
   #used = 0;
   /** Bytes in all; offsets below count from the answer's beginning. */
   #length = 0;
@@ -53,7 +55,7 @@ class StreamMeter implements Meter {
   #line = 0;
   #lastLine = 0;
   /** The head of a line whose beginning has left the window, and where that line began. */
-  #lostHead = Buffer.alloc(0);
+  #lostHead = none;
   #lostLine = -1;
 
   constructor(family: Family) {
@@ -121,6 +123,7 @@ class StreamMeter implements Meter {
   }
 
   #keep(chunk: Uint8Array): void {
+    this.#makeRoom(chunk.length);
     if (chunk.length >= WINDOW_BYTES) {
       this.#window.set(chunk.subarray(chunk.length - WINDOW_BYTES), 0);
       this.#used = WINDOW_BYTES;
@@ -132,6 +135,15 @@ class StreamMeter implements Meter {
     }
     this.#window.set(chunk, this.#used);
     this.#used += chunk.length;
+  }
+
+  /** Most answers that are no stream come in one small piece, and never need the whole window. */
+  #makeRoom(bytes: number): void {
+    if (this.#used + bytes <= this.#window.length || this.#window.length === 2 * WINDOW_BYTES) return;
+    const isFirst = this.#length === 0 && bytes < WINDOW_BYTES;
+    const window = Buffer.allocUnsafe(isFirst ? bytes : 2 * WINDOW_BYTES);
+    this.#window.copy(window, 0, 0, this.#used);
+    this.#window = window;
   }
 
   #remains(): Remains {

@@ -1,7 +1,7 @@
 /** Receives a request's body whole, within a size and a time. */
 import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../core/errors.ts';
-import type { Clock, Millis } from '../core/types.ts';
+import type { Clock, Millis, Timer } from '../core/types.ts';
 
 export interface BodyLimits {
   /** Bytes. */
@@ -28,7 +28,14 @@ export function receiveBody(request: IncomingMessage, limits: BodyLimits, clock:
     let size = 0;
     const startedAt = clock.now();
     const deadline = () => startedAt + limits.timeout + (size / limits.minimumRate) * 1000;
-    let timer = limits.timeout > 0 ? clock.after(limits.timeout, look) : null;
+    let timer: Timer | null = null;
+    let isOver = false;
+    // Most bodies come with the head and are here before this runs: they need no timer.
+    if (limits.timeout > 0) {
+      queueMicrotask(() => {
+        if (!isOver) timer = clock.after(limits.timeout, look);
+      });
+    }
 
     function look(): void {
       const rest = deadline() - clock.now();
@@ -36,14 +43,16 @@ export function receiveBody(request: IncomingMessage, limits: BodyLimits, clock:
       else finish(new GatewayError('receive-timeout', 'the request body did not arrive in time'));
     }
     function finish(error: GatewayError | null): void {
+      if (isOver) return;
+      isOver = true;
       timer?.cancel();
-      request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
-      // A late error event must find a listener.
-      request.on('error', () => {});
       if (error !== null) reject(error);
       else resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size));
+      // The listeners live as long as the request does; its bytes need not.
+      chunks.length = 0;
     }
     function onData(chunk: Buffer): void {
+      if (isOver) return;
       size += chunk.length;
       if (size > limits.size) finish(tooLarge(limits.size));
       else chunks.push(chunk);
@@ -51,8 +60,9 @@ export function receiveBody(request: IncomingMessage, limits: BodyLimits, clock:
     function onEnd(): void {
       finish(null);
     }
+    // Stays for what comes after the end: a late error must find a listener.
     function onClose(): void {
-      finish(new GatewayError('client-gone', 'the client left while sending'));
+      if (!isOver) finish(new GatewayError('client-gone', 'the client left while sending'));
     }
     request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
   });

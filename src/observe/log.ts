@@ -64,11 +64,12 @@ export function createLog(deps: LogDependencies, options: LogOptions): Log {
   const pretty = options.format === 'pretty' || (options.format === 'auto' && deps.isTerminal);
   const prettify = pretty ? createPrettifier({ colour: deps.isTerminal }) : null;
   const destination = prettify === null ? output : { write: (json: string) => output.write(prettify(json)) };
+  const isoNow = createStamp();
   const logger = pino(
     {
       level: options.level,
       base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
+      timestamp: () => `,"time":"${isoNow()}"`,
       formatters: { level: (label) => ({ level: label }) },
     },
     destination,
@@ -76,12 +77,20 @@ export function createLog(deps: LogDependencies, options: LogOptions): Log {
   let context = { slowRequest: options.slowRequest, isSimulated: deps.isSimulated };
   let isSampled = createSampler(options.sample);
 
+  /** As pino would write it, at a third of the cost: this is the one line that is written for every request. */
+  function writeRequest({ level, fields, message }: LogLine): void {
+    if (!logger.isLevelEnabled(level)) return;
+    const own = JSON.stringify(fields).slice(1, -1);
+    destination.write(`{"level":"${level}","time":"${isoNow()}",${own},"msg":"${message}"}\n`);
+  }
+
   return {
     observe(event) {
       guarded(() => {
         const line = lineOf(event, context);
         if (line === null || (line.ordinary && !isSampled())) return;
-        logger[line.level](line.fields, line.message);
+        if (line.message === 'request') writeRequest(line);
+        else logger[line.level](line.fields, line.message);
       });
     },
     say(level, message, fields = {}) {
@@ -107,6 +116,18 @@ export function createLog(deps: LogDependencies, options: LogOptions): Log {
     close() {
       if ('flushSync' in output) guarded(() => (output as ReturnType<typeof standardOutput>).flushSync());
     },
+  };
+}
+
+/** The time as ISO 8601; requests that end within a millisecond share the text. */
+function createStamp(): () => string {
+  let at = -1;
+  let text = '';
+  return () => {
+    const now = Date.now();
+    if (now !== at) text = new Date(now).toISOString();
+    at = now;
+    return text;
   };
 }
 

@@ -1,13 +1,14 @@
 /** Counts what events tell, looks at the fleet when scraped, and renders both. Never throws, never waits, never changes anything. */
 import { version as nodeVersion } from 'node:process';
 import { Type, type Static } from 'typebox';
-import type { Event, RequestFinished } from '../core/events.ts';
+import type { Event } from '../core/events.ts';
 import type { BackendId, ModelName } from '../core/types.ts';
 import { defaultBuckets, told, type BucketName, type ToldName } from './catalogue.ts';
 import { expose, formatFor, type Exposition, type Format, type Row } from './exposition.ts';
 import type { FleetView } from './fleet-view.ts';
 import { createGauges } from './gauges.ts';
 import { watchProcess } from './process-watch.ts';
+import { RequestCounts } from './request-counts.ts';
 import { createSeries, other, type Series } from './series.ts';
 
 function bounds(name: BucketName, unit: string) {
@@ -74,6 +75,7 @@ export function createMetrics(deps: MetricsDependencies, options: MetricsOptions
     Object.entries(buckets).map(([name, list]) => [name, [...new Set(list)].sort((a, b) => a - b)]),
   ) as Record<BucketName, number[]>;
   const series = createSeries({ budget: options.seriesBudget, exemplars: options.exemplars, buckets: ascending });
+  const requests = new RequestCounts(series);
   const modelLabel = (model: ModelName | null) =>
     model === null || model === '' ? '' : deps.isKnownModel(model) ? model : other;
   const gauges = createGauges({ modelLabel, isSimulated: deps.isSimulated });
@@ -90,6 +92,7 @@ export function createMetrics(deps: MetricsDependencies, options: MetricsOptions
 
   async function scrape(format: Format): Promise<Exposition> {
     const fleet = deps.view();
+    requests.forget();
     series.keepOnly(new Set(fleet.backends.map(({ id }) => id)));
     const usage = { size: series.size, budget: options.seriesBudget };
     gauges.read({ fleet, sample: watch.sample(), startedAt, reload, build, series: usage });
@@ -101,6 +104,7 @@ export function createMetrics(deps: MetricsDependencies, options: MetricsOptions
       try {
         if (event.kind === 'config-reloaded')
           reload = { ok: event.ok, at: event.ok ? deps.wallNow() / 1000 : reload.at };
+        else if (event.kind === 'request-finished') requests.count(event, modelLabel(event.model));
         else count(series, modelLabel, event);
       } catch {
         // Whoever emits must not learn that counting failed; that it did is itself counted.
@@ -121,11 +125,12 @@ export function createMetrics(deps: MetricsDependencies, options: MetricsOptions
 
 type ModelLabel = (model: ModelName | null) => string;
 
-function count(series: Series, modelLabel: ModelLabel, event: Exclude<Event, { kind: 'config-reloaded' }>): void {
+function count(
+  series: Series,
+  modelLabel: ModelLabel,
+  event: Exclude<Event, { kind: 'config-reloaded' | 'request-finished' }>,
+): void {
   switch (event.kind) {
-    case 'request-finished':
-      countRequest(series, event, modelLabel(event.model));
-      return;
     case 'first-token': {
       const { route, backend } = event;
       const labels = { route, backend, model: modelLabel(event.model), warm: String(event.warm) };
@@ -182,55 +187,6 @@ function countResidency(
   model: string,
 ): void {
   series.add(kind === 'model-loaded' ? 'modelLoads' : 'modelUnloads', { backend, model, reason: word(reason) }, 1);
-}
-
-function countRequest(series: Series, event: RequestFinished, model: string): void {
-  const { route, outcome, traceId } = event;
-  const backend = event.backend ?? '';
-  series.add('requests', { route, model, backend, outcome, stream: String(event.stream) }, 1);
-  series.add('duration', { route, model, outcome }, event.durationMs / 1000, traceId);
-
-  const waited = waitOutcome(event);
-  if (waited !== null) series.add('queueWait', { model, outcome: waited }, event.queueMs / 1000);
-  if (event.overheadMs !== undefined) series.add('overhead', { route }, event.overheadMs / 1000);
-  if (event.reason !== null) series.add('routingDecisions', { reason: event.reason }, 1);
-  if (event.failovers > 0) series.add('failovers', { outcome }, event.failovers);
-
-  if (event.gonePhase !== null) series.add('clientDisconnects', { phase: event.gonePhase }, 1);
-  else if (outcome !== 'ok' && event.firstByteMs !== null) series.add('streamAborted', { backend, cause: outcome }, 1);
-  else if (outcome !== 'ok' && event.attempts === 0) series.add('rejected', { reason: outcome }, 1);
-
-  countUsage(series, event, model, backend);
-}
-
-/** Ollama reports a load of some tens of milliseconds for a model that is in memory; no real one is that fast. */
-const coldFromMs = 200;
-
-function countUsage(series: Series, event: RequestFinished, model: string, backend: string): void {
-  const { promptTokens, outputTokens, outputMs, loadMs } = event.usage;
-  if (promptTokens !== undefined) series.add('tokens', { model, backend, type: 'input' }, promptTokens);
-  if (outputTokens !== undefined) series.add('tokens', { model, backend, type: 'output' }, outputTokens);
-  if (loadMs !== undefined && loadMs >= coldFromMs) series.add('modelLoad', { model, backend }, loadMs / 1000);
-  const perToken = secondsPerToken(event);
-  if (perToken !== null) series.add('perToken', { model, backend }, perToken);
-  if (outputTokens !== undefined && outputMs !== undefined && outputMs > 0) {
-    series.add('tokenRate', { model, backend }, outputTokens / (outputMs / 1000));
-  }
-}
-
-/** How a request's stay in the queue ended; null for one that was never in it, such as a list or a refused body. */
-function waitOutcome(event: RequestFinished): 'leased' | 'timeout' | 'client-gone' | null {
-  if (event.backend !== null) return 'leased';
-  if (event.outcome === 'queue-timeout') return 'timeout';
-  return event.gonePhase === 'queued' ? 'client-gone' : null;
-}
-
-/** By the backend's clock when it told, else by ours from the first byte on; null for answers of less than two tokens. */
-function secondsPerToken({ usage, stream, durationMs, firstByteMs, outcome }: RequestFinished): number | null {
-  const { outputTokens = 0, outputMs } = usage;
-  if (outcome !== 'ok' || outputTokens < 2) return null;
-  if (outputMs !== undefined) return outputMs / outputTokens / 1000;
-  return stream && firstByteMs !== null ? (durationMs - firstByteMs) / (outputTokens - 1) / 1000 : null;
 }
 
 /** Reasons reach events as text. They are the gateway's own words; a sentence among them becomes a word. */

@@ -26,6 +26,8 @@ export interface Series {
    * reported them. A trace id becomes an exemplar where the metric has them.
    */
   add(name: ToldName, labels: Labels, value: number, traceId?: string | null): void;
+  /** What adds to one label set, without looking it up again; good until `keepOnly`. Nothing is recorded by asking for it. */
+  adder(name: ToldName, labels: Labels): Add;
   /** Forgets the series of every backend that is not among these. */
   keepOnly(backends: ReadonlySet<string>): void;
   /** Label sets at the moment. */
@@ -34,7 +36,8 @@ export interface Series {
   metrics(name: ToldName): readonly StoredMetric[];
 }
 
-type Add = (value: number, traceId: string | null) => void;
+/** Takes what `add` takes. */
+export type Add = (value: number, traceId: string | null) => void;
 
 interface Shard {
   readonly metric: StoredMetric;
@@ -74,6 +77,20 @@ class SeriesStore implements Series {
     const key = keyOf(spec, labels);
     const add = shard.adds.get(key) ?? this.#admit(name, spec, labels);
     add(value, traceId);
+  }
+
+  adder(name: ToldName, labels: Labels): Add {
+    const spec: MetricSpec = told[name];
+    const shards = this.#shards.get(name)!;
+    const shardKey = spec.labels.includes('backend') ? (labels.backend ?? '') : '';
+    const key = keyOf(spec, labels);
+    let known: Add | undefined;
+    return (value, traceId) => {
+      // A label set that was folded is not known, and is told as folded each time.
+      known ??= shards.get(shardKey)?.adds.get(key);
+      if (known === undefined) this.add(name, labels, value, traceId);
+      else if (value >= 0 && value !== Infinity) known(value, traceId);
+    };
   }
 
   keepOnly(backends: ReadonlySet<string>): void {
