@@ -115,6 +115,26 @@ describe('log', () => {
     });
   }
 
+  it('begins and ends every line alike, with the time in it', (t) => {
+    const { log, lines } = logWith();
+    t.mock.timers.enable({ apis: ['Date'], now: Date.UTC(2026, 0, 2, 3, 4, 5, 7) });
+    for (const at of ['05.007', '05.042', '05.999', '06.000']) {
+      t.mock.timers.setTime(Date.parse(`2026-01-02T03:04:${at}Z`));
+      log.observe(finished());
+      log.say('info', 'something else');
+      for (const line of lines.splice(0)) {
+        assert.ok(line.startsWith(`{"level":"info","time":"2026-01-02T03:04:${at}Z",`), line);
+        assert.match(line, /,"msg":"(?:request|something else)"\}\n$/);
+      }
+    }
+  });
+
+  it('writes no line below its level', () => {
+    const { log, lines } = logWith({ level: 'warn' });
+    log.observe(finished());
+    assert.deepEqual(lines, []);
+  });
+
   it('bounds what a client names', () => {
     const { log, lines } = logWith();
     log.observe(

@@ -273,15 +273,19 @@ describe('labels', () => {
     const metrics = metricsWith({ view: () => view });
     t.after(() => metrics.close());
     for (const id of ['gpu1', 'gpu2']) {
-      metrics.observe(finished({ backend: id }));
+      for (let i = 0; i < 3; i++) metrics.observe(finished({ backend: id }));
       metrics.observe({ ...events['first-token'], backend: id });
     }
     const size = valueOf(await scrape(metrics), 'llamero_metrics_series')!;
     view = fleet(backend());
     const families = await scrape(metrics);
     assert.ok(![...ours(families)].some((series) => series.includes('gpu2')));
-    assert.equal(valueOf(families, 'llamero_requests_total', { backend: 'gpu1' }), 1);
+    assert.equal(valueOf(families, 'llamero_requests_total', { backend: 'gpu1' }), 3);
     assert.ok(valueOf(families, 'llamero_metrics_series')! < size);
+    // One of the same name that comes later begins anew.
+    view = fleet(backend(), backend({ id: 'gpu2' }));
+    metrics.observe(finished({ backend: 'gpu2' }));
+    assert.equal(valueOf(await scrape(metrics), 'llamero_requests_total', { backend: 'gpu2' }), 1);
   });
 });
 
