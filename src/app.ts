@@ -22,8 +22,10 @@ import type { BackendId, ModelName } from './core/types.ts';
 import { createWedgeWatch, watchLeases, type WedgeWatch } from './core/wedge.ts';
 import { dialects } from './dialects/index.ts';
 import { adminRoutes, type AdminDependencies, type ReloadResult } from './http/admin.ts';
+import { createAuthenticate, type Authenticate } from './http/authenticate.ts';
 import { createDoor } from './http/door.ts';
 import { journey, type JourneyDependencies } from './http/journey.ts';
+import { createEntrance } from './http/entrance.ts';
 import { createLists } from './http/lists.ts';
 import { probeRoutes } from './http/probes.ts';
 import type { Listener } from './http/listener.ts';
@@ -89,6 +91,7 @@ interface Rooms {
   readonly pressure: Pressure;
   readonly roster: Roster;
   readonly wedges: WedgeWatch;
+  readonly authenticate: Authenticate;
 }
 
 export function createApp(config: Config, context: AppContext, system: System): App {
@@ -179,7 +182,8 @@ function discover(specs: readonly BackendSpec[], config: Config, { context, log,
 }
 
 /** What each room can change while it runs. */
-function apply(config: Config, before: Config, { backends, fleet, log, scheduler, system, wedges }: Rooms): void {
+function apply(config: Config, before: Config, rooms: Rooms): void {
+  const { authenticate, backends, fleet, log, scheduler, system, wedges } = rooms;
   fleet.setOptions(config.health);
   // The same policy goes on with what it has learnt.
   if (differ(config.policy, before.policy)) scheduler.setPolicy(createPolicy(config.policy, system.rng));
@@ -187,6 +191,7 @@ function apply(config: Config, before: Config, { backends, fleet, log, scheduler
   wedges.setOptions(config.wedge);
   backends.setOptions({ prober: config.probes, breaker: config.breaker });
   log.setOptions(config.log);
+  authenticate.setOptions(config);
 }
 
 /** Sections of which a change is not seen until the next start. */
@@ -256,7 +261,8 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
     backends.set(specs);
   });
   const pressure = createPressure(clock, system.measureLoad(), config.overload);
-  const parts = { emit, log, fleet, catalogue, scheduler, backends, metrics, pressure, roster, wedges };
+  const authenticate = createAuthenticate(config);
+  const parts = { emit, log, fleet, catalogue, scheduler, backends, metrics, pressure, roster, wedges, authenticate };
   return { config, context, system, ...parts };
 }
 
@@ -297,13 +303,15 @@ function createListeners(rooms: Rooms, state: State): { publicListener: Listener
     keepAliveTimeoutMs: listen.keepAliveTimeout,
   };
   const door = createDoor({ ...listen, hostname: hostname() });
+  const entrance = createEntrance({ authenticate: rooms.authenticate, clock, emit });
+  const handlers = { serve, serveUnknown, door, entrance };
   const operate = adminRoutes({
     ...operations(rooms),
     token: admin.token ?? null,
     isLoopback: /^(?:127\..*|localhost|::1)$/.test(admin.address.host),
   });
   return {
-    publicListener: createPublicListener(Object.values(dialects), own, { serve, serveUnknown, door }, options),
+    publicListener: createPublicListener(Object.values(dialects), own, handlers, options),
     adminListener: createAdminListener([...own, ...operate], options),
   };
 }

@@ -7,11 +7,13 @@ import { HealthOptions } from '../core/health.ts';
 import { ModelRulesOptions } from '../core/model-rules.ts';
 import { PlacementOptions } from '../core/placement.ts';
 import { PolicyOptions } from '../core/policies/choice.ts';
+import { ProfilesOptions } from '../core/profiles.ts';
 import { QuarantineOptions } from '../core/quarantine.ts';
 import { RetryOptions } from '../core/retry.ts';
 import { SchedulerOptions } from '../core/scheduler.ts';
 import { WedgeOptions } from '../core/wedge.ts';
 import { DiscoveryOptions } from '../backends/discovery/dns.ts';
+import { AuthOption, ClientsOptions } from '../http/authenticate.ts';
 import { OverloadOptions } from '../http/pressure.ts';
 import { ShutdownOptions } from '../http/stop.ts';
 import { SlowClientOptions } from '../http/exchange.ts';
@@ -38,6 +40,9 @@ const Backend = Type.Object(
 export const ConfigSchema = Type.Object(
   {
     listen: ListenOptions,
+    auth: AuthOption,
+    clients: ClientsOptions,
+    profiles: ProfilesOptions,
     admin: AdminOptions,
     backends: Type.Array(Backend, {
       description:

@@ -18,7 +18,7 @@ export function renderGatewayError(dialect: DialectName, error: GatewayError, re
   }
   const writer = error.code === 'bad-request' ? 'middleware' : 'handler';
   const rendered = renderError(dialect, error.kind.status, error.message, { requestId, writer });
-  return { ...rendered, headers: { ...rendered.headers, ...retryHeaders(error) } };
+  return { ...rendered, headers: { ...rendered.headers, ...ownHeaders(error) } };
 }
 
 /** What Ollama's router answers in all dialects. */
@@ -124,8 +124,11 @@ function failedResponse(error: GatewayError, requestId: string, events: MeterRep
   );
 }
 
-function retryHeaders(error: GatewayError): Readonly<Record<string, string>> {
+function ownHeaders(error: GatewayError): Readonly<Record<string, string>> {
   const headers: Record<string, string> = {};
+  if (error.code === 'unauthorized') {
+    headers['www-authenticate'] = 'Bearer realm="llamero"';
+  }
   if (error.retryAfterMs !== undefined) {
     headers['retry-after'] = String(Math.max(1, Math.ceil(error.retryAfterMs / 1_000)));
     headers['retry-after-ms'] = String(Math.max(1, Math.ceil(error.retryAfterMs)));

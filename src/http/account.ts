@@ -103,7 +103,7 @@ export class Account {
 /** Starts the record that becomes the one `request-finished` event. */
 export function openAccount(exchange: Exchange, route: string, clock: Clock, emit: Emit): Account {
   const requestId = saneRequestId(exchange.headers['x-request-id']) ?? randomUUID();
-  const account = new Account(requestId, route, exchange.address, clock.now());
+  const account = new Account(requestId, route, exchange.client.id, clock.now());
   account.tellAtClose(exchange, clock, emit);
   return account;
 }

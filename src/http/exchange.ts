@@ -6,6 +6,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Type, type Static } from 'typebox';
 import { Duration, Size } from '../core/options.ts';
+import { noGrant } from '../core/profiles.ts';
+import type { Client } from '../core/grants.ts';
 import type { Clock, Departure, Millis, Timer } from '../core/types.ts';
 import { Backlog, type BacklogBudget } from './backlog.ts';
 import type { Member, TurnEnd } from './open-exchanges.ts';
@@ -18,6 +20,8 @@ export interface Exchange {
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly address: string;
+  /** Who asks, and what they may do. */
+  readonly client: Client;
   readonly request: IncomingMessage;
   /** Aborts when the client leaves before the answer is complete; never on a normal end. */
   readonly left: Departure;
@@ -119,6 +123,7 @@ class ClientDeparture implements Departure {
 export class NodeExchange implements Exchange, Member {
   place = 0;
   readonly request: IncomingMessage;
+  client: Client;
   readonly #response: ServerResponse;
   #left: ClientDeparture | null = null;
   hasLeft = false;
@@ -153,6 +158,7 @@ export class NodeExchange implements Exchange, Member {
   /** `allowOrigin`: what the answer tells the browser of a page that may read it; null when no page is involved. */
   constructor(request: IncomingMessage, response: ServerResponse, flow: FlowLimits, allowOrigin: string | null = null) {
     this.request = request;
+    this.client = { id: this.address, grant: noGrant };
     this.#response = response;
     this.#flow = flow;
     this.#allowOrigin = allowOrigin;

@@ -3,6 +3,7 @@
  * acquire and relay, and the only place that may try another backend is `firstAnswer`.
  */
 import { GatewayError } from '../core/errors.ts';
+import { bands } from '../core/grants.ts';
 import { isUnsent, type Retry } from '../core/retry.ts';
 import type { Lease, Scheduler } from '../core/scheduler.ts';
 import type { BackendId, Clock, Job, Millis } from '../core/types.ts';
@@ -92,7 +93,7 @@ function jobOf(reading: Reading, exchange: Exchange, account: Account): Job {
     maxOutputTokens: reading.maxOutputTokens,
     session: reading.session,
     prefix: reading.prefix,
-    priority: 0,
+    priority: bands.indexOf(exchange.client.grant.priority),
   };
 }
 

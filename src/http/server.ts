@@ -5,6 +5,7 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Dialect, Route } from '../dialects/dialect.ts';
 import { preflightHeaders, withOrigin, type Admission, type Door } from './door.ts';
+import type { Entrance } from './entrance.ts';
 import { OpenExchanges } from './open-exchanges.ts';
 import { asListener, type Listener } from './listener.ts';
 import { NodeExchange, type Exchange, type FlowLimits } from './exchange.ts';
@@ -18,6 +19,7 @@ export type ServeUnknown = (exchange: Exchange, path: string, query: string) => 
 export interface PublicHandlers {
   readonly serve: Serve;
   readonly serveUnknown: ServeUnknown;
+  readonly entrance: Entrance;
   readonly door: Door;
 }
 
@@ -43,7 +45,7 @@ const pageNotFound = '404 page not found';
 export function createPublicListener(
   dialects: readonly Dialect[],
   own: readonly OwnRoute[],
-  { door, serve, serveUnknown }: PublicHandlers,
+  { door, entrance, serve, serveUnknown }: PublicHandlers,
   options: ListenerOptions,
 ): Listener {
   const app = createApp(options);
@@ -57,7 +59,6 @@ export function createPublicListener(
     reply.raw.once('close', () => open.delete(exchange));
     return exchange;
   };
-
   for (const dialect of dialects) {
     for (const route of dialect.routes) {
       methods.note(route.path, route.method);
@@ -68,8 +69,12 @@ export function createPublicListener(
           refuseAtDoor(reply);
           return;
         }
+        const exchange = takeOver(request, reply, admission);
         const params = request.params as Record<string, string>;
-        serve(takeOver(request, reply, admission), route, dialect, Object.values(params)[0] ?? null);
+        const parameter = Object.values(params)[0] ?? null;
+        const entered = entrance.enter(exchange, route);
+        if (entered === true) serve(exchange, route, dialect, parameter);
+        else if (entered !== false) void entered.then((isIn) => isIn && serve(exchange, route, dialect, parameter));
       };
       // In the route's own onRequest, the last one: hooks before it may refuse; after it there is no body parser to disagree.
       app.route({ method: route.method, url: route.path, exposeHeadRoute: false, onRequest, handler: unreachable });
@@ -87,12 +92,19 @@ export function createPublicListener(
       reply.raw.end();
     } else if (allowed !== null || !isApiPath(path)) refuse(allowed, reply, originOf(admission));
     else {
-      const taken = serveUnknown(takeOver(request, reply, admission), path, request.url.split('?')[1] ?? '');
-      if (!taken) refuse(null, reply, originOf(admission));
+      const exchange = takeOver(request, reply, admission);
+      const onward = (isIn: boolean) => {
+        const query = request.url.split('?')[1] ?? '';
+        if (isIn && !serveUnknown(exchange, path, query)) refuse(null, reply, originOf(admission));
+      };
+      const entered = entrance.enter(exchange, path);
+      if (typeof entered === 'boolean') onward(entered);
+      else void entered.then(onward);
     }
   });
   return asListener(app, open, ({ address }) => {
     bound.isLoopback = address === '::1' || address.startsWith('127.');
+    entrance.bound(bound.isLoopback);
   });
 }
 
