@@ -38,6 +38,7 @@ import { createSurface, type Surface } from './http/surface.ts';
 import { timeoutsFor } from './http/timeouts.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
+import { createLearntFile, type LearntFile } from './store/learnt-file.ts';
 import type { System } from './system.ts';
 
 export interface AppContext {
@@ -92,11 +93,12 @@ interface Rooms {
   readonly roster: Roster;
   readonly wedges: WedgeWatch;
   readonly authenticate: Authenticate;
+  readonly learntFile: LearntFile;
 }
 
 export function createApp(config: Config, context: AppContext, system: System): App {
   const rooms = createRooms(config, context, system);
-  const { backends, emit, fleet, log, metrics, pressure, roster, scheduler, wedges } = rooms;
+  const { backends, emit, fleet, learntFile, log, metrics, pressure, roster, scheduler, wedges } = rooms;
   const state: State = { config, isStopping: false, discovery: discover(context.backends, config, rooms) };
   const { publicListener, adminListener } = createListeners(rooms, state);
   roster.configure(context.backends);
@@ -106,7 +108,7 @@ export function createApp(config: Config, context: AppContext, system: System): 
     pressure.close();
     scheduler.close();
     wedges.close();
-    await Promise.all([publicListener.close(), adminListener.close(), backends.close()]);
+    await Promise.all([publicListener.close(), adminListener.close(), backends.close(), learntFile.close()]);
     fleet.close();
     metrics.close();
     log.close();
@@ -122,6 +124,7 @@ export function createApp(config: Config, context: AppContext, system: System): 
       try {
         await state.discovery.resolveNow();
         await backends.probeNow();
+        await learntFile.load();
         const shared = config.listen.reusePort;
         const { public: ours, admin: theirs } = context.inherited ?? {};
         const publicAddress = await publicListener.listen(config.listen.address, { inherited: ours, shared });
@@ -183,7 +186,9 @@ function discover(specs: readonly BackendSpec[], config: Config, { context, log,
 
 /** What each room can change while it runs. */
 function apply(config: Config, before: Config, rooms: Rooms): void {
-  const { authenticate, backends, fleet, log, scheduler, system, wedges } = rooms;
+  const { authenticate, backends, fleet, learntFile, log, scheduler, system, wedges } = rooms;
+  void learntFile.save();
+  learntFile.setOptions(config.state);
   fleet.setOptions(config.health);
   // The same policy goes on with what it has learnt.
   if (differ(config.policy, before.policy)) scheduler.setPolicy(createPolicy(config.policy, system.rng));
@@ -245,6 +250,7 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
     config.wedge,
   );
   const scheduler = watchLeases(createScheduler({ fleet, policy, clock, emit, perform }, config.queue), wedges);
+  const learntFile = createLearntFile({ clock, scheduler, log }, config.state);
   const metrics = createMetrics(
     {
       view: () => ({ backends: fleet.view(), waiting: scheduler.view().waitingByModel }),
@@ -262,8 +268,9 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
   });
   const pressure = createPressure(clock, system.measureLoad(), config.overload);
   const authenticate = createAuthenticate(config);
-  const parts = { emit, log, fleet, catalogue, scheduler, backends, metrics, pressure, roster, wedges, authenticate };
-  return { config, context, system, ...parts };
+  const observing = { emit, log, metrics };
+  const parts = { fleet, catalogue, scheduler, backends, pressure, roster, wedges, authenticate, learntFile };
+  return { config, context, system, ...observing, ...parts };
 }
 
 function createListeners(rooms: Rooms, state: State): { publicListener: Listener; adminListener: Listener } {

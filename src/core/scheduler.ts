@@ -171,7 +171,9 @@ class Dispatcher implements Scheduler {
   }
 
   setPolicy(policy: Policy | Planner): void {
+    const learnt = this.learnt();
     this.#planner = this.#begin(policy);
+    if (learnt !== null) this.restore(learnt);
     const now = this.#clock.now();
     for (const { job } of this.#everyWaiter()) this.#planner.queued?.(job, now);
     this.#dispatch();

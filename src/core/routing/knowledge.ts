@@ -98,6 +98,9 @@ const GRACE_MS = 3000;
 /** Rows of runners that are not in memory, per backend; the least recently used are forgotten first. */
 const REMEMBERED = 1000;
 
+/** Runners that are kept over a restart, of all backends: a few megabytes. */
+const SAVED = 10_000;
+
 export function runnerKey(model: ModelName, options: string): RunnerKey {
   return options === '' ? model : `${model}\t${options}`;
 }
@@ -320,14 +323,15 @@ export class Knowledge {
 
   /** What is worth keeping over a restart. What is in memory is not: it is told again. */
   learnt(): Learnt {
+    const most = Math.ceil(SAVED / Math.max(1, this.#backends.size));
     const backends = [...this.#backends.values()].map(({ id, prefill, runners }): LearntBackend => {
-      const known = [...runners.values()].filter(
-        ({ holdMs, loadMs }) => holdMs.value !== null || loadMs.value !== null,
-      );
+      const known = [...runners.values()]
+        .filter(({ holdMs, loadMs }) => holdMs.value !== null || loadMs.value !== null)
+        .sort((a, b) => b.lastUsed - a.lastUsed);
       return {
         id,
         prefillPerSecond: prefill.value,
-        runners: known.map(({ model, options, holdMs, loadMs, slots }) => {
+        runners: known.slice(0, most).map(({ model, options, holdMs, loadMs, slots }) => {
           return { model, options, holdMs: holdMs.value, loadMs: loadMs.value, slots: slots.proven };
         }),
       };

@@ -4,7 +4,9 @@ import type { GatewayError } from '../../../src/core/errors.ts';
 import type { Learnt } from '../../../src/core/routing/knowledge.ts';
 import type { Usage } from '../../../src/core/types.ts';
 import { backend, installed, job } from '../../support/build.ts';
+import { Soonest } from '../../../src/core/routing/soonest.ts';
 import { routed, type Asked, type Routed } from '../../support/routed.ts';
+import { seededRng } from '../../support/random.ts';
 import { settled } from '../../support/virtual-clock.ts';
 
 /** `auto` slots, as most operators leave them, and told how many slots a runner and places a backend have. */
@@ -554,6 +556,15 @@ describe('soonest: why', () => {
     assert.equal(runner.phase, 'absent', 'what is in memory is told again');
     assert.equal(after.planner.knowledge.expectedHoldMs(runner), 2999);
     assert.deepEqual(after.scheduler.learnt(), before.scheduler.learnt());
+  });
+
+  it('hands what it has learnt to the policy that takes its place', async () => {
+    const bench = await routed([backend('a', { slots: 'auto' })]);
+    await bench.inMemory('a', 'm:latest');
+    await teach(bench, 'a');
+    const learnt = bench.scheduler.learnt();
+    bench.scheduler.setPolicy(new Soonest({ patience: 1000, prompts: 50, decisions: 64 }, seededRng(1)));
+    assert.deepEqual(bench.scheduler.learnt(), learnt);
   });
 
   it('keeps what it has learnt when the configuration changes around it', async () => {
