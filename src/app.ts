@@ -305,6 +305,8 @@ function createListeners(rooms: Rooms, state: State): { publicListener: Listener
       stallMs: slowClients.stall,
     },
     maxHeaderBytes: listen.headerLimit,
+    maxFields: listen.headerFields,
+    pseudonym: `llamero-${randomBytes(4).toString('hex')}`,
     maxConnections: overload.connections,
     headersTimeoutMs: listen.headersTimeout,
     keepAliveTimeoutMs: listen.keepAliveTimeout,
@@ -362,14 +364,14 @@ function createHandling(rooms: Rooms): (config: Config) => Handling {
   const client = (id: BackendId) => backends.client(id);
   const hash = keyedHash();
   const quarantine = createQuarantine(rooms.config.quarantine);
-  const memory = createBlobMemory({ clock });
   const known = {
     client,
     catalogue,
     clock,
     emit,
     hash,
-    memory,
+    memory: createBlobMemory({ clock }),
+    pressure,
     refresh: backends.refresh.bind(backends),
     view: () => fleet.view().filter(({ id }) => backends.has(id)),
   };

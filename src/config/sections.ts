@@ -47,6 +47,12 @@ export const ListenOptions = Type.Object(
       default: '64KiB',
       minimum: '1KiB',
     }),
+    headerFields: Type.Integer({
+      description: 'The most header fields a request may have.',
+      default: 100,
+      minimum: 10,
+      maximum: 1000,
+    }),
     origins: Type.Array(Type.String({ minLength: 1 }), {
       description:
         'Web pages that may speak to the gateway, by origin; one `*` in an origin stands for any text, `*` alone for every ' +

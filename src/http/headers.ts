@@ -17,6 +17,7 @@ const upstream: ReadonlyMap<string, string> = new Map([
   ['openai-beta', 'OpenAI-Beta'],
   ['traceparent', 'traceparent'],
   ['tracestate', 'tracestate'],
+  ['via', 'Via'],
 ]);
 
 const downstream: ReadonlyMap<string, string> = new Map([
@@ -30,13 +31,16 @@ const downstream: ReadonlyMap<string, string> = new Map([
 
 type Fields = Readonly<Record<string, string | string[] | undefined>>;
 
-/** Flat name, value list for the backend. A field that `Connection` names is hop-by-hop and stays here. */
+/**
+ * Flat name, value list for the backend. A field that `Connection` names is hop-by-hop and stays here; but not `Via`, in which
+ * we stand ourselves.
+ */
 export function requestHeaders(fields: Fields, requestId: string): string[] {
   const nominated = nominees(fields['connection']);
   const out: string[] = [];
   for (const name in fields) {
     const spelling = upstream.get(name);
-    if (spelling === undefined || nominated?.has(name) === true) continue;
+    if (spelling === undefined || (nominated?.has(name) === true && name !== 'via')) continue;
     const value = fields[name];
     if (typeof value === 'string') out.push(spelling, value);
   }
@@ -46,10 +50,11 @@ export function requestHeaders(fields: Fields, requestId: string): string[] {
 
 /** Flat name, value list for the client. */
 export function responseHeaders(fields: Fields): string[] {
+  const nominated = nominees(fields['connection']);
   const out: string[] = [];
   for (const name in fields) {
     const spelling = downstream.get(name);
-    if (spelling === undefined) continue;
+    if (spelling === undefined || nominated?.has(name) === true) continue;
     const value = fields[name];
     if (typeof value === 'string') out.push(spelling, value);
     else if (value !== undefined) for (const one of value) out.push(spelling, one);

@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Exchange } from './exchange.ts';
 import { hasUnreadBody } from './headers.ts';
+import { holdsBack } from './node-server.ts';
 
 /** How long the rest of the body is read and dropped; the answer itself is out before that. */
 const LINGER_MS = 2000;
@@ -22,7 +23,7 @@ export function limitRest(request: IncomingMessage, response: ServerResponse): v
 /** Ends the answer when the rest of the body has come, or after a while. */
 export function endWithoutBody(exchange: Exchange): void {
   const { request } = exchange;
-  if (exchange.hasLeft || !hasUnreadBody(request)) {
+  if (exchange.hasLeft || holdsBack(request) || !hasUnreadBody(request)) {
     exchange.end();
     return;
   }

@@ -1,6 +1,8 @@
 /** A listening address: opening it, and closing it without refusing or cutting anybody. */
 import type { FastifyInstance } from 'fastify';
-import { Server, type AddressInfo } from 'node:net';
+import { lookup } from 'node:dns/promises';
+import { once } from 'node:events';
+import { createServer, Server, type AddressInfo } from 'node:net';
 import type { Address } from '../core/options.ts';
 import type { Exchange } from './exchange.ts';
 import { limitRest } from './linger.ts';
@@ -38,6 +40,8 @@ export function asListener(
   const listeners = app.server.listeners('request') as ((...args: unknown[]) => void)[];
   app.server.removeAllListeners('request');
   for (const listener of listeners.toReversed()) app.server.on('request', listener);
+  const others: Server[] = [];
+  const servers = () => [app.server, ...others];
 
   return {
     open,
@@ -48,19 +52,43 @@ export function asListener(
       // A Unix socket, or a descriptor of a kind that has no address.
       if (address === null || typeof address === 'string') return address ?? `descriptor ${inherited}`;
       bound(address);
+      if (host === 'localhost' && inherited === undefined) others.push(...(await alsoAt(address, app.server)));
       return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
     },
     stopAccepting() {
       isClosing = true;
       // Not http's own close, which closes idle connections at once, under requests that are on their way.
-      return new Promise((resolve) => void Server.prototype.close.call(app.server, () => resolve()));
+      return Promise.all(
+        servers().map(
+          (server) => new Promise<void>((resolve) => void Server.prototype.close.call(server, () => resolve())),
+        ),
+      ).then(() => {});
     },
     closeIdle: () => app.server.closeIdleConnections(),
     async close() {
       isClosing = true;
       app.server.closeAllConnections();
+      for (const other of others) other.close();
       // It rejects when the listener was closed before; closed is what is wanted.
       await app.close().catch(() => {});
     },
   };
+}
+
+/** `localhost` is an address of each family. Fastify would listen on the second with a server that has none of our settings. */
+async function alsoAt({ address, port }: AddressInfo, main: FastifyInstance['server']): Promise<Server[]> {
+  const found = await lookup('localhost', { all: true }).catch(() => []);
+  const servers: Server[] = [];
+  for (const other of new Set(found.map((one) => one.address))) {
+    if (other === address) continue;
+    const server = createServer((socket) => void main.emit('connection', socket));
+    const listening = once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    server.listen(port, other);
+    // A family that the machine does not have, or a port that is taken there, is no reason not to start.
+    if (await listening) servers.push(server);
+  }
+  return servers;
 }

@@ -10,6 +10,7 @@ import { OpenExchanges } from './open-exchanges.ts';
 import { asListener, type Listener } from './listener.ts';
 import { NodeExchange, type Exchange, type FlowLimits } from './exchange.ts';
 import { hasUnreadBody } from './headers.ts';
+import { createNodeServer, type NodeServerOptions } from './node-server.ts';
 
 export type Serve = (exchange: Exchange, route: Route, dialect: Dialect, parameter: string | null) => void;
 
@@ -30,13 +31,8 @@ export interface OwnRoute {
   readonly answer: (request: FastifyRequest, reply: FastifyReply) => unknown;
 }
 
-export interface ListenerOptions {
+export interface ListenerOptions extends NodeServerOptions {
   readonly flow: FlowLimits;
-  readonly maxHeaderBytes: number;
-  readonly headersTimeoutMs: number;
-  readonly keepAliveTimeoutMs: number;
-  /** Connections at a time; 0 means no limit. */
-  readonly maxConnections: number;
 }
 
 const methodNotAllowed = '405 method not allowed';
@@ -129,22 +125,10 @@ function isApiPath(path: string): boolean {
   return /^\/(?:api|v1)\//.test(path);
 }
 
-/** How often Node looks for connections whose head does not come. */
-const headCheckMs = 500;
-
-function createApp(options: ListenerOptions): FastifyInstance {
-  const app = fastify({
+function createApp(options: NodeServerOptions): FastifyInstance {
+  return fastify({
     logger: false,
-    http: {
-      maxHeaderSize: options.maxHeaderBytes,
-      // Found at the next look, it is over within the time that was configured.
-      headersTimeout: Math.max(1, options.headersTimeoutMs - headCheckMs),
-      requestTimeout: 0,
-      connectionsCheckingInterval: headCheckMs,
-      // What the socket itself queues for a slow reader, piece by piece; beyond it our own, denser backlog begins.
-      highWaterMark: 16 * 1024,
-    },
-    keepAliveTimeout: options.keepAliveTimeoutMs,
+    serverFactory: (handle) => createNodeServer(handle, options),
     forceCloseConnections: false,
     exposeHeadRoutes: false,
     // While stopping, a request on a connection that is open already is served, and the connection closed after it.
@@ -156,9 +140,6 @@ function createApp(options: ListenerOptions): FastifyInstance {
       maxParamLength: 500,
     },
   });
-  app.server.on('connection', (socket) => socket.setNoDelay(true));
-  if (options.maxConnections > 0) app.server.maxConnections = options.maxConnections;
-  return app;
 }
 
 function unreachable(): never {

@@ -15,6 +15,7 @@ import { createForward, type Forward } from './forward.ts';
 import { createManage } from './manage.ts';
 import { createProxy, quickTimeouts, type SurfaceOptions } from './proxy.ts';
 import type { Serve } from './server.ts';
+import type { Pressure } from './pressure.ts';
 import { unload } from './unload.ts';
 import { receiveVisit, type Grounds, type Visit } from './visit.ts';
 
@@ -27,6 +28,7 @@ export interface SurfaceDependencies {
   readonly memory: BlobMemory;
   readonly clock: Clock;
   readonly emit: Emit;
+  readonly pressure: Pressure;
   readonly hash: (text: string | Uint8Array) => string;
 }
 

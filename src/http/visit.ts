@@ -12,6 +12,7 @@ import { applyRules, type RuleBook } from './rules.ts';
 import { receiveBody, type BodyLimits } from './body.ts';
 import { answerError, answerUnknownModel, asGatewayError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
+import type { Pressure } from './pressure.ts';
 
 /** What the handlers need of the other rooms. */
 export interface Grounds {
@@ -23,6 +24,7 @@ export interface Grounds {
   readonly catalogue: Catalogue;
   readonly clock: Clock;
   readonly emit: Emit;
+  readonly pressure: Pressure;
   readonly hash: (text: string | Uint8Array) => string;
   readonly limits: BodyLimits;
   readonly book: RuleBook;
@@ -54,7 +56,7 @@ export class UnknownModel extends Error {
 export async function receiveVisit(
   exchange: Exchange,
   where: Pick<Visit, 'route' | 'dialect' | 'parameter'>,
-  { clock, emit }: Pick<Grounds, 'clock' | 'emit'>,
+  { clock, emit, pressure }: Pick<Grounds, 'clock' | 'emit' | 'pressure'>,
   handle: (visit: Visit) => Promise<void>,
 ): Promise<void> {
   const account = openAccount(exchange, where.route.path, clock, emit);
@@ -64,6 +66,8 @@ export async function receiveVisit(
     if (!exchange.headSent) answerError(exchange, where.dialect, error, account);
   };
   try {
+    const refusal = pressure.refusal();
+    if (refusal !== null) throw refusal;
     await handle({ ...where, exchange, account, clock });
   } catch (error) {
     if (error instanceof UnknownModel && !exchange.headSent) {

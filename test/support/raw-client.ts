@@ -13,6 +13,8 @@ export interface RawClient {
   /** Stops reading, as a client that hangs does. */
   stall(): void;
   leave(): void;
+  /** Says that nothing more will be sent, and goes on reading. */
+  halfClose(): void;
 }
 
 export async function rawClient(port: number, text: string | Buffer = ''): Promise<RawClient> {
@@ -49,6 +51,7 @@ export async function rawClient(port: number, text: string | Buffer = ''): Promi
     write: (more) => void socket.write(more),
     stall: () => void socket.pause(),
     leave: () => void socket.destroy(),
+    halfClose: () => void socket.end(),
   };
 }
 
