@@ -1,5 +1,4 @@
 /** The wiring: (Config, System) → App. The only file that knows every room; it contains no decision. */
-import { hash as oneShotHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { createBackends, type Backends } from './backends/backends.ts';
 import { createDiscovery, type Discovery, type Resolver } from './backends/discovery/dns.ts';
@@ -26,6 +25,7 @@ import { createAuthenticate, type Authenticate } from './http/authenticate.ts';
 import { createDoor } from './http/door.ts';
 import { journey, type JourneyDependencies } from './http/journey.ts';
 import { createEntrance } from './http/entrance.ts';
+import { keyedHash } from './http/keyed-hash.ts';
 import { createLists } from './http/lists.ts';
 import { probeRoutes } from './http/probes.ts';
 import type { Listener } from './http/listener.ts';
@@ -306,7 +306,6 @@ function createListeners(rooms: Rooms, state: State): { publicListener: Listener
     },
     maxHeaderBytes: listen.headerLimit,
     maxFields: listen.headerFields,
-    pseudonym: `llamero-${randomBytes(4).toString('hex')}`,
     maxConnections: overload.connections,
     headersTimeoutMs: listen.headersTimeout,
     keepAliveTimeoutMs: listen.keepAliveTimeout,
@@ -431,16 +430,4 @@ function createHandling(rooms: Rooms): (config: Config) => Handling {
 
 function isUp({ state }: BackendView): boolean {
   return state === 'up' || state === 'probation';
-}
-
-/** Under a key of this process, so that hashes of prompts mean nothing elsewhere. */
-function keyedHash(): (text: string | Uint8Array) => string {
-  const key = randomBytes(32);
-  const keyText = key.toString('base64');
-  // One call of the one-shot hash costs a third of an Hmac object; nobody outside sees what comes out.
-  return (text) =>
-    oneShotHash('sha256', typeof text === 'string' ? keyText + text : Buffer.concat([key, text]), 'base64url').slice(
-      0,
-      22,
-    );
 }

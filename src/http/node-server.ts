@@ -2,10 +2,11 @@
  * Node's HTTP server, read strictly: heads that could be understood in two ways are refused before anything is routed, a body
  * is asked for (`100 Continue`) only when somebody wants it, and every request is marked as having passed here (`Via`).
  */
+import { randomBytes } from 'node:crypto';
 import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { headFault, originForm, type HeadFault, type HeadRules } from './head-faults.ts';
 
-export interface NodeServerOptions extends HeadRules {
+export interface NodeServerOptions extends Pick<HeadRules, 'maxFields'> {
   readonly maxHeaderBytes: number;
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
@@ -19,6 +20,7 @@ export type Handle = (request: IncomingMessage, response: ServerResponse) => voi
 const headCheckMs = 500;
 
 export function createNodeServer(handle: Handle, options: NodeServerOptions): Server {
+  const rules = { maxFields: options.maxFields, pseudonym: `llamero-${randomBytes(4).toString('hex')}` };
   const server = createServer({
     // Said, because the process could have been started with a flag that says otherwise.
     insecureHTTPParser: false,
@@ -34,14 +36,14 @@ export function createNodeServer(handle: Handle, options: NodeServerOptions): Se
   // What is beyond Node's own limit is not refused but forgotten; ours is below it.
   server.maxHeadersCount = 0;
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    const fault = headFault(request, options);
+    const fault = headFault(request, rules);
     if (fault !== null) {
       refuse(response, fault);
       return;
     }
     const { url = '/' } = request;
     if (!url.startsWith('/') && url !== '*') request.url = originForm(url);
-    markPassage(request, options.pseudonym);
+    markPassage(request, rules.pseudonym);
     handle(request, response);
   });
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
