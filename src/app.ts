@@ -8,7 +8,6 @@ import type { Config } from './config/schema.ts';
 import type { BackendSpec } from './core/backend.ts';
 import { createBlobMemory } from './core/blob-memory.ts';
 import { createCatalogue, digestOn, holdersOfDigest, type Catalogue } from './core/catalogue.ts';
-import type { Emit, Event } from './core/events.ts';
 import { createFleet, type BackendView, type Fleet } from './core/fleet.ts';
 import { createModelRules } from './core/model-rules.ts';
 import { createPolicy } from './core/policies/choice.ts';
@@ -35,9 +34,10 @@ import { createResumer } from './http/resume.ts';
 import { createAdminListener, createPublicListener, type Serve, type ServeUnknown } from './http/server.ts';
 import { createStop } from './http/stop.ts';
 import { createSurface, type Surface } from './http/surface.ts';
+import { beginTrace } from './http/trace.ts';
 import { timeoutsFor } from './http/timeouts.ts';
-import { createLog, type Log } from './observe/log.ts';
-import { createMetrics, type Metrics } from './observe/metrics.ts';
+import type { Log } from './observe/log.ts';
+import { createObservers, type Observers } from './observe/observers.ts';
 import { createLearntFile, type LearntFile } from './store/learnt-file.ts';
 import type { System } from './system.ts';
 
@@ -55,6 +55,8 @@ export interface AppContext {
   readonly inherited?: { readonly public?: number; readonly admin?: number };
   /** How names are resolved; the system's way when absent. */
   readonly resolver?: Resolver;
+  /** Where traces are sent, the path included; they are off when absent. */
+  readonly traceEndpoint?: string | null;
   /** Where log lines go; standard output when absent. */
   readonly logTo?: { write(line: string): void };
 }
@@ -78,17 +80,14 @@ export interface App {
 }
 
 /** The rooms, made and connected; nothing listens yet. */
-interface Rooms {
+interface Rooms extends Observers {
   readonly config: Config;
   readonly context: AppContext;
   readonly system: System;
-  readonly emit: Emit;
-  readonly log: Log;
   readonly fleet: Fleet;
   readonly catalogue: Catalogue;
   readonly scheduler: Scheduler;
   readonly backends: Backends;
-  readonly metrics: Metrics;
   readonly pressure: Pressure;
   readonly roster: Roster;
   readonly wedges: WedgeWatch;
@@ -98,7 +97,7 @@ interface Rooms {
 
 export function createApp(config: Config, context: AppContext, system: System): App {
   const rooms = createRooms(config, context, system);
-  const { backends, emit, fleet, learntFile, log, metrics, pressure, roster, scheduler, wedges } = rooms;
+  const { backends, emit, fleet, learntFile, log, metrics, pressure, roster, scheduler, tracing, wedges } = rooms;
   const state: State = { config, isStopping: false, discovery: discover(context.backends, config, rooms) };
   const { publicListener, adminListener } = createListeners(rooms, state);
   roster.configure(context.backends);
@@ -109,6 +108,7 @@ export function createApp(config: Config, context: AppContext, system: System): 
     scheduler.close();
     wedges.close();
     await Promise.all([publicListener.close(), adminListener.close(), backends.close(), learntFile.close()]);
+    await tracing.close();
     fleet.close();
     metrics.close();
     log.close();
@@ -216,13 +216,23 @@ function needRestart(before: Config, after: Config): string[] {
 
 function createRooms(config: Config, context: AppContext, system: System): Rooms {
   const { clock, rng } = system;
-  const isSimulated = (id: BackendId) => context.simulated.has(id);
   const destination = context.logTo === undefined ? {} : { destination: context.logTo };
-  const log = createLog({ isTerminal: context.isTerminal, isSimulated, ...destination }, config.log);
-  const observers: ((event: Event) => void)[] = [(event) => log.observe(event)];
-  const emit = (event: Event) => {
-    for (const observe of observers) observe(event);
-  };
+  const observers = createObservers(
+    {
+      ...destination,
+      clock,
+      wallNow: system.wallNow,
+      version: context.version,
+      isTerminal: context.isTerminal,
+      traceEndpoint: context.traceEndpoint ?? null,
+      isSimulated: (id) => context.simulated.has(id),
+      view: () => ({ backends: fleet.view(), waiting: scheduler.view().waitingByModel }),
+      urlOf: (id) => fleet.view().find((view) => view.id === id)?.spec.url ?? null,
+      isKnownModel: (name) => catalogue.find(name) !== null,
+    },
+    config,
+  );
+  const { emit, log } = observers;
 
   const fleet = createFleet({ clock, rng, emit }, config.health);
   const catalogue = createCatalogue({ fleet, emit });
@@ -251,31 +261,19 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
   );
   const scheduler = watchLeases(createScheduler({ fleet, policy, clock, emit, perform }, config.queue), wedges);
   const learntFile = createLearntFile({ clock, scheduler, log }, config.state);
-  const metrics = createMetrics(
-    {
-      view: () => ({ backends: fleet.view(), waiting: scheduler.view().waitingByModel }),
-      isSimulated,
-      isKnownModel: (name) => catalogue.find(name) !== null,
-      wallNow: system.wallNow,
-      version: context.version,
-    },
-    config.metrics,
-  );
-  observers.push((event) => metrics.observe(event));
   const roster = createRoster((specs) => {
     fleet.set(specs);
     backends.set(specs);
   });
   const pressure = createPressure(clock, system.measureLoad(), config.overload);
   const authenticate = createAuthenticate(config);
-  const observing = { emit, log, metrics };
   const parts = { fleet, catalogue, scheduler, backends, pressure, roster, wedges, authenticate, learntFile };
-  return { config, context, system, ...observing, ...parts };
+  return { config, context, system, ...observers, ...parts };
 }
 
 function createListeners(rooms: Rooms, state: State): { publicListener: Listener; adminListener: Listener } {
-  const { catalogue, emit, fleet, metrics, system } = rooms;
-  const { clock } = system;
+  const { catalogue, emit, fleet, metrics, system, tracing } = rooms;
+  const { clock, rng } = system;
   const handling = createHandling(rooms);
   const lists = createLists({
     aliases: () => handling(state.config).travel.book.rules.aliases,
@@ -285,6 +283,7 @@ function createListeners(rooms: Rooms, state: State): { publicListener: Listener
     fallbackVersion: '0.0.0',
   });
   const serve: Serve = (exchange, route, dialect, parameter) => {
+    if (tracing.isOn) exchange.trace = beginTrace(exchange.headers, state.config.tracing.sample, rng.next());
     if (route.kind === 'local') lists.answer(exchange, route, dialect, parameter);
     else if (route.kind === 'infer') void journey(exchange, route, dialect, handling(state.config).travel);
     else handling(state.config).surface.serve(exchange, route, dialect, parameter);

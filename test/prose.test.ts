@@ -40,6 +40,7 @@ const paths = [
   'docs/architecture.md',
   'docs/operations.md',
   'docs/routing.md',
+  'docs/tracing.md',
   'docs/style.md',
   ...decisions,
 ];

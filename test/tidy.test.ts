@@ -14,12 +14,19 @@ interface Wall {
   readonly packages: readonly string[];
 }
 
+const telemetry = ['api', 'exporter-trace-otlp-http', 'resources', 'sdk-trace-base'].map(
+  (name) => `@opentelemetry/${name}`,
+);
+
 const walls: Readonly<Record<string, Wall>> = {
   core: { rooms: [], packages: ['typebox', 'node:assert/strict'] },
   dialects: { rooms: ['core'], packages: ['typebox'] },
   backends: { rooms: ['core'], packages: ['typebox', 'undici', 'opossum', 'node:*'] },
   http: { rooms: ['core', 'dialects'], types: ['backends'], packages: ['typebox', 'fastify', 'node:*'] },
-  observe: { rooms: ['core'], packages: ['typebox', 'pino', 'pino-pretty', 'prom-client', 'node:*', 'node:process'] },
+  observe: {
+    rooms: ['core'],
+    packages: [...telemetry, 'typebox', 'pino', 'pino-pretty', 'prom-client', 'node:*', 'node:process'],
+  },
   store: { rooms: ['core'], packages: ['typebox', 'typebox/value', 'node:*'] },
   config: { rooms: ['core', 'backends', 'http', 'observe', 'store'], packages: ['typebox', 'ajv', 'yaml'] },
   simulator: { rooms: ['core', 'dialects', 'system.ts'], packages: ['typebox', 'typebox/value', 'node:*'] },
@@ -38,6 +45,7 @@ const libraryFiles: Readonly<Record<string, string>> = {
   opossum: 'src/backends/breaker.ts',
   fastify: 'src/http/server.ts',
   ajv: 'src/config/validate.ts',
+  '@opentelemetry/sdk-trace-base': 'src/observe/otlp.ts',
 };
 
 /** Where time, luck, the process and the outside are handed in and never taken. */

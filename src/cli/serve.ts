@@ -10,6 +10,7 @@ import { begin, type Beginning } from './first-minute.ts';
 import { inheritedSockets } from './inherited.ts';
 import type { Io } from './io.ts';
 import { loadAgain, readConfig, type ReadConfig } from './read-config.ts';
+import { traceEndpoint } from './trace-endpoint.ts';
 import { version } from './version.ts';
 import { watchFile } from './watch-file.ts';
 
@@ -33,6 +34,7 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
         inherited: inheritedSockets(io.env, io.pid),
         reload,
         readBackend,
+        traceEndpoint: traceEndpoint(io.env),
       },
       realSystem,
     );

@@ -23,6 +23,7 @@ import { StreamOptions } from '../http/streams.ts';
 import { TimeoutOptions } from '../http/timeouts.ts';
 import { LogOptions } from '../observe/log.ts';
 import { MetricsOptions } from '../observe/metrics.ts';
+import { TracingOptions } from '../observe/tracing.ts';
 import { StateOptions } from '../store/learnt-file.ts';
 import { AdminOptions, ListenOptions, SimulateOptions } from './sections.ts';
 import { schemaNode, type SchemaNode } from './schema-node.ts';
@@ -70,6 +71,7 @@ export const ConfigSchema = Type.Object(
     overload: OverloadOptions,
     log: LogOptions,
     metrics: MetricsOptions,
+    tracing: TracingOptions,
     state: StateOptions,
     shutdown: ShutdownOptions,
     simulate: SimulateOptions,

@@ -1,9 +1,11 @@
 /** Everything an observer can learn, as one union. Core and http emit; observe subscribes; nobody waits for anybody. */
 import type { RewriteKind } from './model-rules.ts';
+import type { SpanPlace } from './trace-context.ts';
 import type { BackendId, ClientId, Millis, ModelName, Phase, RouteReason, Usage } from './types.ts';
 
 export type Event =
   | RequestFinished
+  | AttemptTraced
   | {
       readonly kind: 'attempt-failed';
       readonly requestId: string;
@@ -104,6 +106,8 @@ export interface RequestFinished {
   readonly kind: 'request-finished';
   readonly requestId: string;
   readonly traceId: string | null;
+  /** Where the request's span is, when its trace is recorded. */
+  readonly place?: SpanPlace;
   readonly client: ClientId;
   readonly address: string;
   readonly userAgent: string | null;
@@ -131,6 +135,32 @@ export interface RequestFinished {
   readonly durationMs: Millis;
   readonly bytesIn: number;
   readonly bytesOut: number;
+  readonly usage: Usage;
+}
+
+/** An attempt that is over, of a request whose trace is recorded; nothing is told of others. */
+export interface AttemptTraced {
+  readonly kind: 'attempt-traced';
+  readonly place: SpanPlace;
+  readonly requestId: string;
+  /** The route's template. */
+  readonly route: string;
+  readonly model: ModelName | null;
+  readonly backend: BackendId;
+  readonly reason: RouteReason;
+  readonly warm: boolean;
+  /** 1 for the first. */
+  readonly attempt: number;
+  readonly stream: boolean;
+  /** The status of the backend's answer, 0 when there was none or it was kept back. */
+  readonly status: number;
+  /** `ok`, `client-gone`, a failure code, or the status of an answer that told of an error. */
+  readonly outcome: string;
+  /** In the queue, just before this attempt. */
+  readonly waitedMs: Millis;
+  readonly durationMs: Millis;
+  /** From the start of the attempt; null when no byte of an answer came. */
+  readonly firstByteMs: Millis | null;
   readonly usage: Usage;
 }
 

@@ -40,7 +40,7 @@ export class Account {
 
   /** Emits `request-finished` when the exchange closes. */
   tellAtClose(exchange: Exchange, clock: Clock, emit: Emit): void {
-    const { method, address, headers } = exchange;
+    const { method, address, headers, trace } = exchange;
     // Through a name: a function that is assigned to a property where it is written is allotted among what lives long, and holds
     // the whole request there.
     const tell = (): void => {
@@ -51,6 +51,7 @@ export class Account {
           method,
           address,
           headers,
+          trace,
           gone,
           bytesOut: exchange.bytesOut,
           durationMs: clock.now() - this.startedAt,
@@ -64,6 +65,7 @@ export class Account {
     method: string;
     address: string;
     headers: Exchange['headers'];
+    trace: Exchange['trace'];
     gone: Phase | null;
     bytesOut: number;
     durationMs: Millis;
@@ -72,7 +74,8 @@ export class Account {
     return {
       kind: 'request-finished',
       requestId: this.requestId,
-      traceId: traceIdOf(end.headers['traceparent']),
+      traceId: end.trace?.place.traceId ?? traceIdOf(end.headers['traceparent']),
+      ...(end.trace === null ? {} : { place: end.trace.place }),
       client: this.client,
       address: end.address,
       userAgent: typeof agent === 'string' ? agent : null,

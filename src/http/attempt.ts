@@ -18,6 +18,7 @@ import { Relay, type AttemptResult, type HeldAnswer } from './relay.ts';
 import type { Resumer } from './resume.ts';
 import type { Pulse } from './streams.ts';
 import type { TimeoutsFor } from './timeouts.ts';
+import { AttemptTrace, attemptEnd } from './trace.ts';
 
 /** What one request carries through its journey. */
 export interface Traveller {
@@ -65,7 +66,11 @@ export async function attempt(
   lease: Lease,
   dependencies: AttemptDependencies,
 ): Promise<FailedAttempt | null> {
-  const result = await ask(traveller, lease, dependencies);
+  const { trace } = traveller.exchange;
+  const now = dependencies.clock.now();
+  const traced = trace === null ? null : new AttemptTrace(trace, trace.waited(lease.queuedMs), now);
+  const result = await ask(traveller, lease, traced, dependencies);
+  traced?.end(attemptEnd(result, traveller.account.status), { ...traveller, lease }, dependencies);
   switch (result.kind) {
     case 'over': {
       const { outcome } = result;
@@ -92,7 +97,12 @@ export async function attempt(
   }
 }
 
-function ask(traveller: Traveller, lease: Lease, dependencies: AttemptDependencies): Promise<AttemptResult> {
+function ask(
+  traveller: Traveller,
+  lease: Lease,
+  traced: AttemptTrace | null,
+  dependencies: AttemptDependencies,
+): Promise<AttemptResult> {
   const { account, asksForUsage, body, dialect, exchange, job, pulse, reading, route } = traveller;
   const { client, clock, emit, resumer, timeouts, verdict } = dependencies;
   account.attempts += 1;
@@ -103,6 +113,7 @@ function ask(traveller: Traveller, lease: Lease, dependencies: AttemptDependenci
   account.overheadMs ??= clock.now() - account.receivedAt - account.queueMs;
   const firstByte = (ms: Millis) => {
     lease.firstByte(ms);
+    if (traced !== null) traced.firstByteMs = ms;
     verdict(lease.backend, true);
     // The first byte of a whole answer is its last token, not its first.
     if (!reading.stream) return;
@@ -126,6 +137,7 @@ function ask(traveller: Traveller, lease: Lease, dependencies: AttemptDependenci
   const headers = requestHeaders(
     traveller.isUnpacked ? { ...exchange.headers, 'content-encoding': undefined } : exchange.headers,
     account.requestId,
+    traced?.traceparent,
   );
   const call = client(lease.backend).send(
     { method: 'POST', path: route.path, headers, body, repeatable: true, timeouts: timeouts(job.model, lease.warm) },

@@ -196,7 +196,7 @@ class BlobDesk implements Blobs {
     const ask: Ask = {
       method: 'HEAD',
       path: `/api/blobs/${digest}`,
-      headers: requestHeaders({}, visit.account.requestId),
+      headers: requestHeaders({}, visit.account.requestId, visit.exchange.trace?.traceparent),
       body: null,
       repeatable: true,
       timeouts,
@@ -238,7 +238,7 @@ class BlobDesk implements Blobs {
 
 function uploadAsk({ account, exchange }: Visit, digest: string, connect: Millis): UploadAsk {
   const length = exchange.headers['content-length'];
-  const headers = requestHeaders(exchange.headers, account.requestId);
+  const headers = requestHeaders(exchange.headers, account.requestId, exchange.trace?.traceparent);
   if (typeof length === 'string') headers.push('Content-Length', length);
   return { path: `/api/blobs/${digest}`, headers, connect };
 }

@@ -12,6 +12,7 @@ import type { Clock, Departure, Millis, Timer } from '../core/types.ts';
 import { Backlog, type BacklogBudget } from './backlog.ts';
 import type { Member, TurnEnd } from './open-exchanges.ts';
 import { withOrigin } from './door.ts';
+import type { RequestTrace } from './trace.ts';
 
 export interface Exchange {
   readonly method: string;
@@ -48,6 +49,8 @@ export interface Exchange {
    * then the backend is read at its own pace, so that a slow reader does not hold a slot.
    */
   onRoom: ((room: boolean) => void) | null;
+  /** Set by whoever takes the request over; null when its trace is not recorded. */
+  trace: RequestTrace | null;
   /** Called once, when the response has closed for whatever reason. */
   onClose: (() => void) | null;
   /** Called when the gateway stops and can wait no longer: end the answer now, truthfully. */
@@ -122,6 +125,7 @@ class ClientDeparture implements Departure {
 
 export class NodeExchange implements Exchange, Member {
   place = 0;
+  trace: RequestTrace | null = null;
   readonly request: IncomingMessage;
   client: Client;
   readonly #response: ServerResponse;

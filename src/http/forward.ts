@@ -70,7 +70,7 @@ async function forward(visit: Visit, path: string, grounds: Grounds, timeouts: C
     pulse: null,
     resumes: null,
   });
-  const headers = requestHeaders(exchange.headers, account.requestId);
+  const headers = requestHeaders(exchange.headers, account.requestId, exchange.trace?.traceparent);
   const { method } = route;
   const asked = body.length === 0 ? null : body;
   relay.follow(

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Lease } from '../core/scheduler.ts';
+import { parseTraceparent } from '../core/trace-context.ts';
 import type { Account } from './account.ts';
 
 /** Lower-case name → the spelling sent upstream. */
@@ -33,19 +34,26 @@ type Fields = Readonly<Record<string, string | string[] | undefined>>;
 
 /**
  * Flat name, value list for the backend. A field that `Connection` names is hop-by-hop and stays here; but not `Via`, in which
- * we stand ourselves.
+ * we stand ourselves. `traceparent` takes the place of the caller's, which is passed on when there is none, unless it is
+ * malformed: then neither it nor `tracestate` is.
  */
-export function requestHeaders(fields: Fields, requestId: string): string[] {
+export function requestHeaders(fields: Fields, requestId: string, traceparent: string | null = null): string[] {
   const nominated = nominees(fields['connection']);
   const out: string[] = [];
   for (const name in fields) {
     const spelling = upstream.get(name);
     if (spelling === undefined || (nominated?.has(name) === true && name !== 'via')) continue;
     const value = fields[name];
-    if (typeof value === 'string') out.push(spelling, value);
+    if (typeof value === 'string' && mayPass(name, fields, traceparent)) out.push(spelling, value);
   }
+  if (traceparent !== null) out.push('traceparent', traceparent);
   out.push('X-Request-Id', requestId);
   return out;
+}
+
+function mayPass(name: string, fields: Fields, traceparent: string | null): boolean {
+  if (name === 'traceparent') return traceparent === null && traceIdOf(fields[name]) !== null;
+  return name !== 'tracestate' || traceIdOf(fields['traceparent']) !== null;
 }
 
 /** Flat name, value list for the client. */
@@ -112,6 +120,5 @@ export function saneRequestId(value: string | string[] | undefined): string | nu
 
 /** The trace id of a well-formed `traceparent`, else null. */
 export function traceIdOf(value: string | string[] | undefined): string | null {
-  const match = typeof value === 'string' ? /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/.exec(value) : null;
-  return match?.[1] ?? null;
+  return parseTraceparent(value)?.traceId ?? null;
 }

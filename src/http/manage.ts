@@ -111,7 +111,7 @@ function askOf({ visit, grounds, body, operation, reading, options }: ManageTask
   return {
     method: route.method,
     path: parameter === null ? route.path : route.path.replace(/:\w+$/, safeParameter(parameter)),
-    headers: requestHeaders(exchange.headers, account.requestId),
+    headers: requestHeaders(exchange.headers, account.requestId, exchange.trace?.traceparent),
     body: body.length === 0 ? null : body,
     repeatable: false,
     timeouts: isQuick ? grounds.timeouts : slow,

@@ -115,7 +115,7 @@ class ProxyDesk {
     const question: Ask = {
       method: route.method,
       path: route.path,
-      headers: requestHeaders(exchange.headers, account.requestId),
+      headers: requestHeaders(exchange.headers, account.requestId, exchange.trace?.traceparent),
       body: body.length === 0 ? null : body,
       repeatable: mayTryNext,
       timeouts: this.#grounds.timeouts,

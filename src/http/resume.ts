@@ -27,6 +27,7 @@ import { cutWithError } from './errors.ts';
 import { requestHeaders } from './headers.ts';
 import { Rest, type RestResult } from './rest.ts';
 import type { TimeoutsFor } from './timeouts.ts';
+import { AttemptTrace } from './trace.ts';
 
 export const ResumeOptions = Type.Object(
   {
@@ -220,18 +221,22 @@ async function finish(
   account.backend = lease.backend;
   account.usage = { ...account.usage, outputTokens: told.tokens };
   const startedAt = clock.now();
+  const { trace } = exchange;
+  const traced = trace === null ? null : new AttemptTrace(trace, lease.queuedMs, startedAt);
   const firstByte = (): void => {
     lease.firstByte(clock.now() - startedAt);
+    if (traced !== null) traced.firstByteMs = clock.now() - startedAt;
     verdict(lease.backend, true);
   };
   const rest = new Rest({ exchange, voice, firstByte });
-  const headers = headersOf(traveller);
+  const headers = headersOf(traveller, traced?.traceparent);
   const times = timeouts(job.model, lease.warm);
   const call = client(lease.backend).send({ method: 'POST', ...ask, headers, repeatable: true, timeouts: times }, rest);
   const result = await rest.follow(call, loss.hasRoom(), signal);
   if (result.kind === 'complete') {
     account.usage = result.usage;
     account.resumed = 1;
+    traced?.end({ outcome: 'ok', status: 200 }, { account, job, lease }, dependencies);
     exchange.end();
     if (quarantine.size > 0) quarantine.answered(fingerprint());
     lease.release({ kind: 'done', usage: result.usage, firstByteMs: account.firstByteMs });
@@ -241,6 +246,7 @@ async function finish(
   const isNews = lease.release(outcome);
   if (outcome.kind === 'failed') judge(outcome.failure, isNews, lease, { traveller, dependencies });
   const { code, reason } = endOf(result);
+  traced?.end({ outcome: exchange.hasLeft ? 'client-gone' : code, status: 0 }, { account, job, lease }, dependencies);
   const error = new GatewayError(code, `backend ${lease.backend} ${reason}`);
   return { outcome: 'failed', reason, ...(rest.hasSpoken && { error }) };
 }
@@ -267,8 +273,8 @@ function outcomeOf(result: Exclude<RestResult, { kind: 'complete' }>, { account,
 }
 
 /** The bodies are our own: plain JSON, whatever the client's was. */
-function headersOf({ account, exchange }: Traveller): string[] {
+function headersOf({ account, exchange }: Traveller, own = exchange.trace?.traceparent): string[] {
   const { traceparent, tracestate, 'user-agent': agent } = exchange.headers;
   const fields = { 'content-type': 'application/json', traceparent, tracestate, 'user-agent': agent };
-  return requestHeaders(fields, account.requestId);
+  return requestHeaders(fields, account.requestId, own);
 }

@@ -27,7 +27,7 @@ export async function unload(visit: Visit, body: Buffer, reading: Reading, groun
   const ask: Ask = {
     method: 'POST',
     path: route.path,
-    headers: requestHeaders(exchange.headers, account.requestId),
+    headers: requestHeaders(exchange.headers, account.requestId, exchange.trace?.traceparent),
     body,
     repeatable: true,
     timeouts,

@@ -91,6 +91,7 @@ const writers: { readonly [Kind in Event['kind']]: Writer<OfKind<Event, Kind>> |
   queued: null,
   dequeued: null,
   'first-token': null,
+  'attempt-traced': null,
 };
 
 const calmStates: ReadonlySet<BackendState> = new Set(['up', 'draining', 'unknown']);
@@ -174,7 +175,7 @@ function rounded(ms: Millis | null | undefined): number | undefined {
 }
 
 /** `ollama-python/0.6.1 (x86_64 linux) Python/3.12` → `ollama-python/0.6.1`: the rest may hold anything. */
-function agentFamily(userAgent: string | null): string | undefined {
+export function agentFamily(userAgent: string | null): string | undefined {
   return userAgent === null ? undefined : (/^[\w.+-]{1,48}(\/[\w.+-]{1,24})?/.exec(userAgent)?.[0] ?? 'other');
 }
 

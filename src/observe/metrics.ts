@@ -168,6 +168,7 @@ function count(
     case 'bug':
       series.add('bugs', {}, 1);
       return;
+    case 'attempt-traced':
     case 'queued':
     case 'dequeued':
       // The depth is read at the scrape, and the wait is part of the finished request: a wait of 0 counts there too.

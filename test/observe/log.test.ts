@@ -105,7 +105,7 @@ describe('log', () => {
 
     it(`writes a line for each event that is worth one (${format})`, () => {
       const { log, lines } = logWith({ format });
-      const silent = new Set(['queued', 'dequeued', 'first-token', 'request-rewritten']);
+      const silent = new Set(['queued', 'dequeued', 'first-token', 'attempt-traced', 'request-rewritten']);
       for (const [kind, event] of Object.entries(events)) {
         const before = lines.length;
         log.observe(event);

@@ -45,6 +45,24 @@ type OfKind<E, Kind> = E extends { readonly kind: infer Own } ? (Kind extends Ow
 /** The type asks for a new kind as soon as core has one. */
 export const events: { readonly [Kind in Event['kind']]: OfKind<Event, Kind> } = {
   'request-finished': finished(),
+  'attempt-traced': {
+    kind: 'attempt-traced',
+    place: { traceId: 'a'.repeat(32), spanId: 'c'.repeat(16), parentId: 'b'.repeat(16) },
+    requestId: 'request-1',
+    route: '/api/chat',
+    model: 'llama3.2:3b',
+    backend: 'gpu1',
+    reason: 'warm',
+    warm: true,
+    attempt: 1,
+    stream: true,
+    status: 200,
+    outcome: 'ok',
+    waitedMs: 40,
+    durationMs: 1120,
+    firstByteMs: 120,
+    usage: { promptTokens: 7, outputTokens: 50, outputMs: 1000, promptMs: 20, loadMs: 15, totalMs: 1100 },
+  },
   'attempt-failed': {
     kind: 'attempt-failed',
     requestId: 'r',

@@ -28,6 +28,8 @@ export interface GatewayOptions {
   /** YAML beside the tests' own defaults, e.g. `queue: {limit: 1}`. */
   readonly config?: string;
   readonly system?: System;
+  /** Where traces are sent. */
+  readonly traceEndpoint?: string;
 }
 
 /** For `config`: probes once, at the start, to see what the gateway learns otherwise. */
@@ -77,6 +79,7 @@ export async function startGateway(
       logTo,
       reload,
       readBackend,
+      traceEndpoint: options.traceEndpoint ?? null,
     },
     options.system ?? realSystem,
   );
