@@ -17,6 +17,8 @@ export interface Wish {
   readonly deadlineMs: number;
   /** When the client leaves by its own will; absent: never. */
   readonly leave?: Leave;
+  /** On a connection of its own, which is closed afterwards; absent: on one that is open, if there is one. */
+  readonly isAlone?: boolean;
 }
 
 export interface Leave {
@@ -49,9 +51,11 @@ export class Clients {
     this.#tell({ kind: 'sent', at, id, nonce: script.nonce, voice, stream, pieces: script.pieces, deadlineMs });
     this.open += 1;
     const asking = new Asking(wish, at, this.#port);
-    const { ended, reusable } = await asking.on(this.#idle.pop() ?? this.#connect());
+    const isAlone = wish.isAlone === true;
+    const { ended, reusable } = await asking.on((isAlone ? undefined : this.#idle.pop()) ?? this.#connect());
     this.open -= 1;
-    if (reusable !== null) this.#keep(reusable);
+    if (isAlone) reusable?.destroy();
+    else if (reusable !== null) this.#keep(reusable);
     this.#tell(ended);
     return ended;
   }

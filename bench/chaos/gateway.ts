@@ -1,11 +1,17 @@
 /** The gateway of a run: a process of its own, started as an operator would, with a witness inside. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../proxies/proxy.ts';
 import { residentOf } from '../load/procfs.ts';
+
+/** A socket that listens already, and that gateways inherit one after the other. */
+export interface InheritedSocket {
+  readonly descriptor: number;
+  readonly port: number;
+}
 
 export interface GatewayOptions {
   readonly directory: string;
@@ -15,7 +21,12 @@ export interface GatewayOptions {
   readonly program?: string;
   /** [milliseconds after the start, offset in milliseconds] of its wall clock. */
   readonly wallShifts?: readonly (readonly [number, number])[];
+  /** Where it takes its connections from; absent: a port of its own. */
+  readonly socket?: InheritedSocket | undefined;
 }
+
+/** Holds the socket it inherits without touching it, until it is told to go on: then it is the gateway. */
+const WAIT = 'read -r _ && exec "$0" "$@"';
 
 const READY_MS = 20_000;
 /** More than `shutdown.grace`. */
@@ -31,23 +42,32 @@ export class Gateway {
   readonly #child: ChildProcess;
   #hasExited = false;
 
-  private constructor(ports: readonly [number, number], { directory, program, wallShifts }: GatewayOptions) {
+  private constructor(ports: readonly [number, number], options: GatewayOptions) {
+    const { directory, program, socket, wallShifts } = options;
     [this.port, this.adminPort] = ports;
     this.logFile = join(directory, 'gateway.log');
     this.witnessFile = join(directory, 'witness.jsonl');
     this.complaintFile = join(directory, 'gateway.err');
-    this.#configFile = join(directory, 'llamero.yaml');
+    this.#configFile = join(directory, `llamero-${this.adminPort}.yaml`);
+    writeFileSync(this.#configFile, whole(options.config, ports));
     const witness = import.meta.resolve('./witness.ts');
     const main = program ?? fileURLToPath(import.meta.resolve('../../src/main.ts'));
-    this.#child = spawn(process.execPath, ['--expose-gc', '--import', witness, main, '--config', this.#configFile], {
-      stdio: ['ignore', openSync(this.logFile, 'a'), openSync(this.complaintFile, 'a')],
+    const args = ['--expose-gc', '--import', witness, main, '--config', this.#configFile];
+    const [log, complaints] = [openSync(this.logFile, 'a'), openSync(this.complaintFile, 'a')];
+    const [command, words] =
+      socket === undefined ? [process.execPath, args] : ['sh', ['-c', WAIT, process.execPath, ...args]];
+    this.#child = spawn(command, words, {
+      stdio: socket === undefined ? ['ignore', log, complaints] : ['pipe', log, complaints, socket.descriptor],
       cwd: directory,
       env: {
         ...process.env,
         CHAOS_WITNESS: this.witnessFile,
+        ...(socket !== undefined && { LISTEN_FDS: '1' }),
         ...(wallShifts !== undefined && { CHAOS_WALL_SHIFTS: JSON.stringify(wallShifts) }),
       },
     });
+    closeSync(log);
+    closeSync(complaints);
     this.#child.once('exit', () => {
       this.#hasExited = true;
     });
@@ -55,17 +75,26 @@ export class Gateway {
 
   /** Resolves when `/readyz` says yes. */
   static async start(options: GatewayOptions): Promise<Gateway> {
-    const ports = [await freePort(), await freePort()] as const;
-    writeFileSync(join(options.directory, 'llamero.yaml'), whole(options.config, ports));
-    const gateway = new Gateway(ports, options);
+    const gateway = await Gateway.prepare(options);
+    await gateway.begin();
+    return gateway;
+  }
+
+  /** With an inherited socket it waits for `begin`; without one it starts now. */
+  static async prepare(options: GatewayOptions): Promise<Gateway> {
+    return new Gateway([options.socket?.port ?? (await freePort()), await freePort()], options);
+  }
+
+  /** Resolves when `/readyz` says yes. */
+  async begin(): Promise<void> {
+    this.#child.stdin?.end('go\n');
     const deadline = performance.now() + READY_MS;
-    while (!(await gateway.#isReady())) {
-      if (gateway.hasExited || performance.now() > deadline) {
-        throw new Error(`the gateway does not serve:\n${readFileSync(gateway.complaintFile, 'utf8')}`);
+    while (!(await this.#isReady())) {
+      if (this.hasExited || performance.now() > deadline) {
+        throw new Error(`the gateway does not serve:\n${readFileSync(this.complaintFile, 'utf8')}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    return gateway;
   }
 
   get pid(): number {

@@ -24,16 +24,16 @@ export async function askInTurn(
   return endings;
 }
 
-/** Sends `rate` requests a second for `lastsMs`; resolves when the last has ended. */
+/** Sends `rate` requests a second until `isDone` says so; resolves when the last has ended. */
 export async function askAtRate(
   clients: Clients,
-  { rate, lastsMs }: { readonly rate: number; readonly lastsMs: number },
+  { rate, isDone }: { readonly rate: number; readonly isDone: () => boolean },
   wish: (number: number) => Wish,
 ): Promise<Ended[]> {
   const begin = performance.now();
   const asked: Promise<Ended>[] = [];
-  for (let elapsed = 0; elapsed < lastsMs; elapsed = performance.now() - begin) {
-    const due = Math.floor((elapsed / 1000) * rate);
+  while (!isDone()) {
+    const due = Math.floor(((performance.now() - begin) / 1000) * rate);
     while (asked.length < due) asked.push(clients.ask(wish(asked.length)));
     await delay(1);
   }

@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { readArguments, usage, type ChaosOptions } from './arguments.ts';
 import { check, usualRules, type Violation } from './check.ts';
 import { readHistory, writeHistory } from './history.ts';
+import { gatewayMutants } from './mutants/list.ts';
+import { tryMutants } from './mutants/run.ts';
 import { watchPressure } from './pressure.ts';
 import type { Finding, Scenario } from './scenario.ts';
 import { scenarios } from './scenarios/index.ts';
@@ -27,6 +29,11 @@ async function main(options: ChaosOptions): Promise<boolean> {
     return violations.length === 0;
   }
   const directory = mkdtempSync(join(tmpdir(), 'llamero-chaos-'));
+  if (options.mutants) {
+    const areCaught = await tryMutants(gatewayMutants, { seed: options.seed, directory });
+    rmSync(directory, { recursive: true, force: true });
+    return areCaught;
+  }
   const failed: string[] = [];
   for (const scenario of chosen(options)) {
     if (!(await play(scenario, options, directory))) failed.push(scenario.id);

@@ -9,7 +9,7 @@ import { Gateway, type GatewayOptions } from './gateway.ts';
 import { Herd } from './herd.ts';
 import { parseHistory, writeHistory, type HistoryEvent, type Sampled } from './history.ts';
 import { seeded } from './luck.ts';
-import type { Script, Voice } from './voice.ts';
+import type { Script } from './voice.ts';
 
 export interface StageOptions {
   /** A directory of the run's own. */
@@ -25,30 +25,35 @@ export interface StageOptions {
   readonly seed: number;
   readonly program?: string;
   readonly wallShifts?: GatewayOptions['wallShifts'];
+  readonly socket?: GatewayOptions['socket'];
 }
 
 /** Everything a wish may leave out. */
-export type PartialWish = { readonly voice: Voice; readonly stream: boolean; readonly leave?: Wish['leave'] } & Partial<
-  Omit<Script, 'nonce'>
-> & { readonly nonce?: string; readonly deadlineMs?: number };
+export type PartialWish = Pick<Wish, 'voice' | 'stream' | 'leave' | 'isAlone'> &
+  Partial<Script> & { readonly deadlineMs?: number };
 
 export class Stage {
   readonly directory: string;
   readonly herd: Herd;
-  readonly gateway: Gateway;
+  gateway: Gateway;
   readonly clients: Clients;
   readonly luck: () => number;
   /** What a wish may take when it does not say. */
   deadlineMs = 30_000;
+  readonly #gatewayOptions: GatewayOptions;
   readonly #rules: Rules;
   readonly #told: HistoryEvent[];
   readonly #read = new Map<string, number>();
   #count = 0;
 
-  private constructor(options: StageOptions, parts: { herd: Herd; gateway: Gateway; told: HistoryEvent[] }) {
+  private constructor(
+    options: StageOptions,
+    parts: { herd: Herd; gateway: Gateway; gatewayOptions: GatewayOptions; told: HistoryEvent[] },
+  ) {
     this.directory = options.directory;
     this.herd = parts.herd;
     this.gateway = parts.gateway;
+    this.#gatewayOptions = parts.gatewayOptions;
     this.#told = parts.told;
     this.luck = seeded(options.seed);
     this.#rules = { ...usualRules, slots: options.slots, ...options.rules };
@@ -66,19 +71,26 @@ export class Stage {
     });
     await herd.start();
     const config = configOf(herd, options);
-    const { program, wallShifts } = options;
+    const { program, socket, wallShifts } = options;
+    const gatewayOptions: GatewayOptions = {
+      directory,
+      config,
+      ...(program !== undefined && { program }),
+      ...(wallShifts !== undefined && { wallShifts }),
+      ...(socket !== undefined && { socket }),
+    };
     try {
-      const gateway = await Gateway.start({
-        directory,
-        config,
-        ...(program !== undefined && { program }),
-        ...(wallShifts !== undefined && { wallShifts }),
-      });
-      return new Stage(options, { herd, gateway, told });
+      const gateway = await Gateway.start(gatewayOptions);
+      return new Stage(options, { herd, gateway, gatewayOptions, told });
     } catch (error) {
       await herd.stop();
       throw error;
     }
+  }
+
+  /** Gateways with the same configuration and the same inherited socket, which wait to begin. */
+  successors(count: number): Promise<readonly Gateway[]> {
+    return Promise.all(Array.from({ length: count }, () => Gateway.prepare(this.#gatewayOptions)));
   }
 
   tell(event: HistoryEvent): void {
@@ -93,13 +105,14 @@ export class Stage {
 
   /** A wish with an id of its own, which is also its nonce when it has none. */
   wish(partial: PartialWish): Wish {
-    const { voice, stream, leave, deadlineMs = this.deadlineMs, nonce, ...script } = partial;
+    const { voice, stream, leave, isAlone = false, deadlineMs = this.deadlineMs, nonce, ...script } = partial;
     const id = `n${++this.#count}`;
     return {
       id,
       voice,
       stream,
       deadlineMs,
+      isAlone,
       script: { nonce: nonce ?? id, pieces: 4, everyMs: 5, delayMs: 0, padding: 0, ...script },
       ...(leave !== undefined && { leave }),
     };
@@ -188,13 +201,16 @@ function configOf(herd: Herd, { config = '', slots }: Pick<StageOptions, 'config
   return `${backendLines(herd, slots)}\n${config.includes('overload:') ? '' : calm}${config}\n`;
 }
 
+/** The most that can be said of one model on one backend. */
+const parallelLimit = 1000;
+
 /** The `backends` section. `weights` go by position; those that are 0 are left out. */
 export function backendLines(herd: Herd, slots: number, weights: readonly number[] = []): string {
+  // Told, as an operator would, and not left to be learnt.
+  const takes = `slots: ${slots}, parallel: ${Math.min(slots, parallelLimit)}`;
   const lines = herd.members.flatMap(({ name, port }, index) => {
     const weight = weights[index] ?? 1;
-    return weight === 0
-      ? []
-      : [`  - {name: ${name}, url: 'http://127.0.0.1:${port}', slots: ${slots}, weight: ${weight}}`];
+    return weight === 0 ? [] : [`  - {name: ${name}, url: 'http://127.0.0.1:${port}', ${takes}, weight: ${weight}}`];
   });
   return `backends:\n${lines.join('\n')}`;
 }

@@ -37,7 +37,13 @@ function watch(to: number): void {
     };
     writeSync(to, `${JSON.stringify(sample)}\n`);
   };
-  setInterval(tell, everyMs).unref();
+  // Nobody is left to stop the gateway when the programme is killed.
+  const parent = process.ppid;
+  const look = (): void => {
+    if (process.ppid !== parent) process.exit();
+    tell();
+  };
+  setInterval(look, everyMs).unref();
   process.on('SIGUSR2', () => {
     (globalThis as { gc?: () => void }).gc?.();
     delay.reset();

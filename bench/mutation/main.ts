@@ -79,7 +79,7 @@ async function main(): Promise<boolean> {
 
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-  const copy = copyOf(root);
+  const copy = copyOf(root, ['src', 'test', 'bench', 'package.json', 'tsconfig.json']);
   const scores: Score[] = [];
   try {
     for (const file of files) {

@@ -7,11 +7,10 @@ import { join } from 'node:path';
 /** `failed`: a test failed. `timeout`: it would not end. Both are a mutant that was noticed. */
 export type Verdict = 'passed' | 'failed' | 'timeout';
 
-/** A copy that may be changed; `close` removes it. */
-export function copyOf(root: string): { readonly directory: string; close(): void } {
-  const directory = mkdtempSync(join(tmpdir(), 'llamero-mutation-'));
-  for (const part of ['src', 'test', 'bench', 'package.json', 'tsconfig.json'])
-    cpSync(join(root, part), join(directory, part), { recursive: true });
+/** A copy of these parts of the repository that may be changed; `close` removes it. */
+export function copyOf(root: string, parts: readonly string[]): { readonly directory: string; close(): void } {
+  const directory = mkdtempSync(join(tmpdir(), 'llamero-copy-'));
+  for (const part of parts) cpSync(join(root, part), join(directory, part), { recursive: true });
   symlinkSync(realpathSync(join(root, 'node_modules')), join(directory, 'node_modules'));
   return { directory, close: () => rmSync(directory, { recursive: true, force: true }) };
 }

@@ -1,7 +1,7 @@
 /** G18: the wall clock jumps an hour ahead and an hour back while requests run. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Ended } from '../history.ts';
-import { askAtRate } from '../load.ts';
+import { after, askAtRate } from '../load.ts';
 import { seeded, oneOf } from '../luck.ts';
 import { bar, ms, perform, type Circumstances, type Finding, type Scenario } from '../scenario.ts';
 import type { PartialWish } from '../stage.ts';
@@ -52,7 +52,7 @@ async function run(
       stage.deadlineMs = 5_000;
       const luck = seeded(7);
       const lastsMs = circumstances.quick ? 8_000 : 20_000;
-      const load = askAtRate(stage.clients, { rate: 30, lastsMs }, () => stage.wish(wish(luck)));
+      const load = askAtRate(stage.clients, { rate: 30, isDone: after(lastsMs) }, () => stage.wish(wish(luck)));
       await delay(0);
       endings = await load;
     },

@@ -8,6 +8,7 @@ import { mix } from './mix.ts';
 import { outage } from './outage.ts';
 import { overload } from './overload.ts';
 import { reloads } from './reloads.ts';
+import { restarts } from './restarts.ts';
 import { resume } from './resume.ts';
 import { slowSenders } from './slow-senders.ts';
 import { stalled } from './stalled.ts';
@@ -20,6 +21,7 @@ export const scenarios = [
   stalled,
   slowSenders,
   overload,
+  restarts,
   reloads,
   lethal,
   clock,

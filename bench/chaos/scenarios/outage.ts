@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { nowMicros } from '../../load/script.ts';
 import type { HistoryEvent } from '../history.ts';
-import { askAtRate } from '../load.ts';
+import { after, askAtRate } from '../load.ts';
 import { bar, ms, perform, type Scenario } from '../scenario.ts';
 
 const queueMs = 5_000;
@@ -23,7 +23,7 @@ export const outage: Scenario = {
       { backends: 4, spares: true, slots: 16, config },
       async (stage) => {
         stage.deadlineMs = queueMs;
-        const load = askAtRate(stage.clients, { rate, lastsMs: before + downMs + afterwards }, () =>
+        const load = askAtRate(stage.clients, { rate, isDone: after(before + downMs + afterwards) }, () =>
           stage.wish({ voice: 'chat', stream: false }),
         );
         await delay(before);

@@ -26,7 +26,7 @@ export const overload: Scenario = {
         const capacity = alone.length / (measureMs / 1000);
         stage.gateway.signal('SIGUSR2');
         const begin = performance.now();
-        const flood = await askAtRate(stage.clients, { rate: capacity * 10, lastsMs }, wish);
+        const flood = await askAtRate(stage.clients, { rate: capacity * 10, isDone: after(lastsMs) }, wish);
         const seconds = (performance.now() - begin) / 1000;
         const last = stage.samples().at(-1);
         return { capacity, flood, seconds, lagP99: last?.lagP99 ?? Infinity, rss: last?.rss ?? 0 };

@@ -22,7 +22,7 @@ export const stalled: Scenario = {
     const config = `slowClients: {stall: ${stallMs}ms}\n`;
     return perform(
       circumstances,
-      { backends: 2, slots: readers + 8, config, rules: { slots: null } },
+      { backends: 3, slots: readers + 8, config, rules: { slots: null } },
       async (stage) => {
         const before = await others(stage, aloneMs);
         const crowd = new Crowd(stage, readers, stallMs + 3_000);
