@@ -23,13 +23,14 @@ export interface BackendView {
   readonly residentAt: Millis;
   readonly breaker: BreakerState;
   readonly lastError: string | null;
-  /** Models ejected or on probation there, with the reason. */
+  /** Models ejected, on probation or suspected there, with the reason. */
   readonly troubled: readonly { readonly model: ModelName; readonly reason: string }[];
 }
 
 export function viewOf(entry: Entry): BackendView {
   const troubled: { model: ModelName; reason: string }[] = [];
-  for (const [model, { trust }] of entry.models) {
+  for (const [model, { suspicion, trust }] of entry.models) {
+    if (trust.standing.kind === 'trusted' && typeof suspicion === 'string') troubled.push({ model, reason: suspicion });
     if (trust.standing.kind === 'ejected') troubled.push({ model, reason: trust.standing.reason });
     if (trust.standing.kind === 'probation') troubled.push({ model, reason: 'its ejection is over' });
   }

@@ -17,6 +17,8 @@ export interface Credit {
   trialUntil: Millis | null;
   /** Ejected because it hangs: not even the last resort, because who is sent there waits in vain and keeps it from being healed. */
   wedged?: boolean;
+  /** Why it is suspected of hanging: then it is the last resort, although nothing has been proved. */
+  suspicion?: string | null;
 }
 
 export interface Entry {
@@ -118,7 +120,8 @@ export function conclude(entry: Entry): Conclusion {
 export function useFor(entry: Entry, model: ModelName | null): Use {
   if (entry.use === 'no' || model === null || entry.models.size === 0) return entry.use;
   const credit = entry.models.get(model);
-  if (credit === undefined || credit.trust.standing.kind === 'trusted') return entry.use;
+  if (credit === undefined) return entry.use;
+  if (credit.trust.standing.kind === 'trusted') return typeof credit.suspicion === 'string' ? 'last-resort' : entry.use;
   if (credit.trust.standing.kind === 'ejected') return credit.wedged === true ? 'no' : 'last-resort';
   return entry.use === 'last-resort' ? 'last-resort' : 'trial';
 }

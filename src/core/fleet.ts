@@ -180,6 +180,12 @@ class Table implements Fleet {
       case 'breaker':
         this.#learnBreaker(entry, observation.state, observation.reason);
         break;
+      case 'suspected':
+        this.#suspect(entry, observation.model, observation.reason);
+        break;
+      case 'unsuspected':
+        this.#suspect(entry, observation.model, null);
+        break;
       case 'wedged':
       case 'unwedged':
         this.#learnWedge(entry, observation);
@@ -379,9 +385,15 @@ class Table implements Fleet {
     return credit;
   }
 
+  #suspect(entry: Entry, model: ModelName, suspicion: string | null): void {
+    this.#modelCredit(entry, model).suspicion = suspicion;
+    this.revision.use += 1;
+  }
+
   #learnWedge(entry: Entry, observation: Extract<Observation, { kind: 'wedged' | 'unwedged' }>): void {
     const credit = this.#modelCredit(entry, observation.model);
     const now = this.#clock.now();
+    credit.suspicion = null;
     if (observation.kind === 'wedged') {
       credit.trust = wedged(credit.trust, observation.reason, now, this.#options);
       credit.wedged = true;

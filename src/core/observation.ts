@@ -17,6 +17,10 @@ export type Observation =
       readonly reason: string;
       readonly ms: Millis;
     }
+  /** The model owes an answer there for longer than is usual. */
+  | { readonly kind: 'suspected'; readonly model: ModelName; readonly reason: string }
+  /** It has answered, or owes nothing any more. */
+  | { readonly kind: 'unsuspected'; readonly model: ModelName }
   /** The model hangs there while probes succeed. */
   | { readonly kind: 'wedged'; readonly model: ModelName; readonly reason: string }
   /** It was unloaded, or answered after all: a trial may show that it works. */

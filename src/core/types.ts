@@ -72,6 +72,8 @@ export interface Job {
   /** The canonical model the request will run, after aliases; null when it needs none. */
   readonly model: ModelName | null;
   readonly task: Task;
+  /** Whether its answer comes as it is made; one that comes whole is silent until its end. Absent: it comes whole. */
+  readonly streams?: boolean;
   /** Canonical text of the runner-shaping options the request states; '' when it states none. */
   readonly runnerOptions: string;
   /** Estimated prompt tokens (bytes / 4 of the text). */

@@ -1,6 +1,8 @@
 /**
  * Runners that have stopped answering while their backend looks healthy: an Ollama may lose the slot of a request for good, and
- * then every later request for that model hangs in silence. Told from leases alone; nothing is probed for.
+ * then every later request for that model hangs in silence. Told from leases alone; nothing is probed for. Two steps: who owes an
+ * answer for longer than is usual is suspected, and gets no more requests while others may have them, until it answers; who owes
+ * it for long is taken for wedged.
  */
 import { Type, type Static } from 'typebox';
 import type { Emit } from './events.ts';
@@ -11,6 +13,14 @@ import type { BackendId, Clock, Job, Millis, ModelName, Timer } from './types.ts
 
 export const WedgeOptions = Type.Object(
   {
+    suspect: Duration({
+      description:
+        'Silence of a model in memory that owes a stream its first token, with nothing answered there meanwhile, after which it ' +
+        'gets no more requests while another backend may serve them, until it answers; longer where its streams take longer to ' +
+        'begin. 0 turns this off.',
+      default: '10s',
+      minimum: 0,
+    }),
     after: Duration({
       description:
         'Silence of a model in memory, with nothing answered there meanwhile, after which it is taken for wedged; longer where ' +
@@ -62,10 +72,12 @@ interface Row {
   answering: number;
   /** When it last showed life: a first byte, or the good end of an answer. */
   aliveAt: Millis;
-  /** The slowest first byte of late; null before the first. */
+  /** The slowest first byte of late, of all answers and of streams alone; null before the first. */
   slowestMs: Millis | null;
+  slowestStreamMs: Millis | null;
   /** Runner options of the last answer; others may need a load first. Null before the first. */
   options: string | null;
+  suspected: boolean;
   wedged: boolean;
 }
 
@@ -73,13 +85,14 @@ interface Row {
 interface Silent {
   readonly since: Millis;
   readonly warm: boolean;
+  readonly streams: boolean;
   readonly options: string;
 }
 
 /** The slowest answer is forgotten by this much with each further one. */
 const FORGETS = 0.95;
 
-/** How often silence is looked at, as a part of `after`. */
+/** How often silence is looked at, as a part of `suspect` or `after`. */
 const LOOKS = 8;
 
 /** Rows that are kept; those without leases go first. */
@@ -118,11 +131,11 @@ class Watch implements WedgeWatch {
     this.#options = options;
   }
 
-  follow({ model, runnerOptions, task }: Job, lease: Lease): Lease {
+  follow({ model, runnerOptions, streams = false, task }: Job, lease: Lease): Lease {
     if (model === null || task === 'unload') return lease;
     const { backend, queuedMs, reason, warm } = lease;
     const row = this.#row(backend, model);
-    const silent: Silent = { since: this.#clock.now(), warm, options: runnerOptions };
+    const silent: Silent = { since: this.#clock.now(), warm, streams, options: runnerOptions };
     row.silent.add(silent);
     this.#arm();
     return {
@@ -169,7 +182,9 @@ class Watch implements WedgeWatch {
         answering: 0,
         aliveAt: Number.NEGATIVE_INFINITY,
         slowestMs: null,
+        slowestStreamMs: null,
         options: null,
+        suspected: false,
         wedged: false,
       };
       this.#rows.set(key, row);
@@ -185,17 +200,21 @@ class Watch implements WedgeWatch {
     }
   }
 
-  #answered(row: Row, { options, since, warm }: Silent): void {
+  #answered(row: Row, { options, since, streams, warm }: Silent): void {
     const now = this.#clock.now();
     row.answering += 1;
     row.aliveAt = now;
     row.options = options;
     // The time a load takes says nothing of a model in memory.
     if (warm) row.slowestMs = Math.max(now - since, (row.slowestMs ?? 0) * FORGETS);
+    if (warm && streams) row.slowestStreamMs = Math.max(now - since, (row.slowestStreamMs ?? 0) * FORGETS);
     if (row.wedged) this.#recovered(row);
+    else this.#clear(row);
   }
 
   #left(row: Row): void {
+    // Who owes nothing any more has paid, or has failed, which is counted elsewhere.
+    if (row.silent.size === 0 || row.aliveAt === this.#clock.now()) this.#clear(row);
     if (!row.wedged || row.silent.size > 0 || row.answering > 0 || this.#closed) return;
     if (!this.#options.heal) {
       // The ejection of the model ends by itself, and a trial shows whether it has recovered.
@@ -209,15 +228,21 @@ class Watch implements WedgeWatch {
     });
   }
 
+  #clear(row: Row): void {
+    if (!row.suspected) return;
+    row.suspected = false;
+    this.#dependencies.observe(row.backend, { kind: 'unsuspected', model: row.model });
+  }
+
   #recovered(row: Row): void {
     row.wedged = false;
     this.#dependencies.observe(row.backend, { kind: 'unwedged', model: row.model });
   }
 
   #arm(): void {
-    const { after } = this.#options;
-    if (this.#timer !== null || this.#closed || after <= 0) return;
-    this.#timer = this.#clock.after(after / LOOKS, () => {
+    const limits = [this.#options.suspect, this.#options.after].filter((limit) => limit > 0);
+    if (this.#timer !== null || this.#closed || limits.length === 0) return;
+    this.#timer = this.#clock.after(Math.min(...limits) / LOOKS, () => {
       this.#timer = null;
       if (this.#look()) this.#arm();
     });
@@ -229,10 +254,17 @@ class Watch implements WedgeWatch {
     for (const row of this.#rows.values()) {
       if (row.silent.size === 0 || row.wedged) continue;
       again = true;
-      const silentMs = this.#silence(row);
-      if (silentMs >= this.#patience(row) && this.#dependencies.isUp(row.backend)) this.#wedge(row, silentMs);
+      this.#judge(row, this.#silence(row));
     }
     return again;
+  }
+
+  #judge(row: Row, silentMs: Millis): void {
+    const { after, factor, suspect } = this.#options;
+    if (!this.#dependencies.isUp(row.backend)) return;
+    if (isTooLong(silentMs, after, factor, row.slowestMs)) this.#wedge(row, silentMs);
+    else if (!row.suspected && owesStreamsOnly(row) && isTooLong(silentMs, suspect, factor, row.slowestStreamMs))
+      this.#suspect(row, silentMs);
   }
 
   /** How long the runner has owed an answer without any sign of life; 0 while it may have a reason to be silent. */
@@ -248,17 +280,29 @@ class Watch implements WedgeWatch {
     return this.#clock.now() - Math.max(oldest, row.aliveAt);
   }
 
-  /** Of a runner that has never answered, nothing is known but that it may take its time. */
-  #patience({ slowestMs }: Row): Millis {
-    const { after, factor } = this.#options;
-    return slowestMs === null ? 2 * after : Math.max(after, factor * slowestMs);
+  #suspect(row: Row, silentMs: Millis): void {
+    row.suspected = true;
+    const reason = `owes an answer for ${Math.round(silentMs / 1000)} s`;
+    this.#dependencies.observe(row.backend, { kind: 'suspected', model: row.model, reason });
   }
 
   #wedge(row: Row, silentMs: Millis): void {
     const { backend, model, silent } = row;
     row.wedged = true;
+    row.suspected = false;
     const reason = `wedged: silent for ${Math.round(silentMs / 1000)} s`;
     this.#dependencies.emit({ kind: 'runner-wedged', backend, model, silentMs, inFlight: silent.size });
     this.#dependencies.observe(backend, { kind: 'wedged', model, reason });
   }
+}
+
+/** An answer that comes whole may be half written although nothing is heard of it. */
+function owesStreamsOnly({ silent }: Row): boolean {
+  for (const { streams } of silent) if (!streams) return false;
+  return true;
+}
+
+/** Whether a silence is longer than `limit` and what is usual there. Of one that has never answered little is known. */
+function isTooLong(silentMs: Millis, limit: Millis, factor: number, slowestMs: Millis | null): boolean {
+  return limit > 0 && silentMs >= (slowestMs === null ? 2 * limit : Math.max(limit, factor * slowestMs));
 }

@@ -88,6 +88,7 @@ function jobOf(reading: Reading, exchange: Exchange, account: Account): Job {
     address: exchange.address,
     model: reading.model,
     task: reading.task,
+    streams: reading.stream,
     runnerOptions: reading.runnerOptions,
     promptTokens: reading.promptTokens,
     maxOutputTokens: reading.maxOutputTokens,

@@ -26,4 +26,31 @@ describe('a model that hangs somewhere', () => {
     clock.tick(1000);
     assert.equal(fleet.outlook(job(), []), 'free');
   });
+
+  it('gets nothing more there while it is suspected and another has it, and is the last resort otherwise', () => {
+    const { fleet } = fleetOf([backend('a'), backend('b')]);
+    const names = (model: string | null = 'tiny:latest') => {
+      const found = fleet.eligible(job({ model }), []);
+      return found.kind === 'candidates' ? found.candidates.map(({ id }) => id) : [];
+    };
+    fleet.observe('a', { kind: 'suspected', model: 'tiny:latest', reason: 'owes an answer for 12 s' });
+    assert.deepEqual(names(), ['b']);
+    assert.deepEqual(names(null), ['a', 'b']);
+    assert.deepEqual(fleet.view()[0]!.troubled, [{ model: 'tiny:latest', reason: 'owes an answer for 12 s' }]);
+    fleet.observe('b', { kind: 'admin', state: 'draining' });
+    assert.deepEqual(names(), ['a']);
+    fleet.observe('b', { kind: 'admin', state: 'active' });
+    fleet.observe('a', { kind: 'unsuspected', model: 'tiny:latest' });
+    assert.deepEqual(names(), ['a', 'b']);
+    assert.deepEqual(fleet.view()[0]!.troubled, []);
+  });
+
+  it('lets those go who wait for it as soon as it is no longer suspected', () => {
+    const { fleet } = fleetOf([backend('a'), backend('b')]);
+    fleet.observe('a', { kind: 'suspected', model: 'tiny:latest', reason: 'owes an answer for 12 s' });
+    let changes = 0;
+    fleet.subscribe(() => (changes += 1));
+    fleet.observe('a', { kind: 'unsuspected', model: 'tiny:latest' });
+    assert.equal(changes, 1);
+  });
 });

@@ -24,7 +24,7 @@ function bench(options: Partial<WedgeOptions> = {}) {
       isUp: () => world.isUp,
       unload: (_id, _model, ended) => unloads.push(ended),
     },
-    { after: 2 * minute, factor: 4, heal: true, ...options },
+    { suspect: 0, after: 2 * minute, factor: 4, heal: true, ...options },
   );
   const lease = (warm = true, changes: Partial<Job> = {}): Lease =>
     watch.follow(job({ model: 'tiny:latest', ...changes }), {
@@ -166,6 +166,74 @@ describe('the watch for wedged runners', () => {
     const off = bench({ after: 0 });
     off.lease();
     assert.equal(off.clock.pendingTimers, 0);
+  });
+
+  it('suspects a model that owes a stream its beginning, until it answers or owes nothing any more', () => {
+    const { clock, lease, told } = bench({ suspect: 10_000 });
+    const usual = lease(true, { streams: true });
+    clock.tick(500);
+    usual.firstByte(500);
+    usual.release(done);
+    const [slow, slower] = [lease(true, { streams: true }), lease(true, { streams: true })];
+    clock.tick(9_000);
+    assert.deepEqual(told(), []);
+    clock.tick(3_000);
+    assert.deepEqual(told(), ['suspected']);
+    clock.tick(3_000);
+    assert.deepEqual(told(), ['suspected'], 'it is told once');
+    slow.firstByte(15_000);
+    assert.deepEqual(told(), ['suspected', 'unsuspected']);
+    slow.release(done);
+    clock.tick(80_000);
+    assert.deepEqual(
+      told(),
+      ['suspected', 'unsuspected', 'suspected'],
+      'its silence counts from its last sign of life',
+    );
+    slower.release(timeout);
+    assert.deepEqual(told(), ['suspected', 'unsuspected', 'suspected', 'unsuspected']);
+  });
+
+  it('suspects later what takes its time, and what has never answered', () => {
+    const fresh = bench({ suspect: 10_000 });
+    fresh.lease(true, { streams: true });
+    fresh.clock.tick(19_000);
+    assert.deepEqual(fresh.told(), []);
+    fresh.clock.tick(3_000);
+    assert.deepEqual(fresh.told(), ['suspected']);
+
+    const slow = bench({ suspect: 10_000 });
+    const usual = slow.lease(true, { streams: true });
+    slow.clock.tick(10_000);
+    usual.firstByte(10_000);
+    usual.release(done);
+    slow.lease(true, { streams: true });
+    slow.clock.tick(39_000);
+    assert.deepEqual(slow.told(), []);
+    slow.clock.tick(3_000);
+    assert.deepEqual(slow.told(), ['suspected']);
+  });
+
+  it('suspects nobody who may be writing an answer that comes whole', () => {
+    const { answer, clock, lease, told } = bench({ suspect: 10_000 });
+    answer(1);
+    lease(true, { streams: true });
+    lease(true, { streams: false });
+    clock.tick(119_000);
+    assert.deepEqual(told(), []);
+    clock.tick(minute);
+    assert.deepEqual(told(), ['wedged']);
+  });
+
+  it('takes who is suspected for wedged in the end', () => {
+    const { answer, clock, lease, told, unloads } = bench({ suspect: 10_000 });
+    answer(1);
+    const hanging = lease(true, { streams: true });
+    clock.tick(3 * minute);
+    assert.deepEqual(told(), ['suspected', 'wedged']);
+    hanging.release(timeout);
+    unloads[0]!(50);
+    assert.deepEqual(told(), ['suspected', 'wedged', 'unwedged']);
   });
 
   it('keeps no timer while nobody waits, nor when it is closed', () => {

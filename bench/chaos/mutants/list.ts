@@ -1,8 +1,8 @@
 /** THE LIST of gateways that are broken on purpose, each in one way that a user would suffer from. */
 import type { Scenario } from '../scenario.ts';
 import { lethal } from '../scenarios/lethal.ts';
-import { outage } from '../scenarios/outage.ts';
 import { reloads } from '../scenarios/reloads.ts';
+import { closed } from './closed.ts';
 import { ordeal } from './ordeal.ts';
 
 /** One replacement in a file of `src`; `from` must be there exactly once. */
@@ -202,7 +202,7 @@ export const gatewayMutants: readonly GatewayMutant[] = [
   {
     name: 'lets requests wait for ever',
     edits: [edit('core/scheduler.ts', 'if (waiter === undefined || waiter.deadline > now) break;', 'break;')],
-    scenario: outage,
+    scenario: closed,
   },
   {
     name: 'sends on what has killed two backends',
