@@ -159,3 +159,28 @@ export function allows(entry: Entry, model: ModelName): boolean {
 export function isWarm(entry: Entry, model: ModelName | null): boolean {
   return model !== null && entry.residentNames.has(model);
 }
+
+/** When time alone will next change who may be used; null when it will not. */
+export function nextChange(entry: Entry, now: Millis): Millis | null {
+  let next = entry.busyUntil > now ? entry.busyUntil : Infinity;
+  for (const credit of [entry.credit, ...entry.models.values()]) {
+    const { standing } = credit.trust;
+    if (standing.kind === 'ejected') next = Math.min(next, standing.until);
+    if (credit.trialUntil !== null && credit.trialUntil > now) next = Math.min(next, credit.trialUntil);
+  }
+  return next === Infinity ? null : next;
+}
+
+/** Whether two lists of `/api/tags` say the same. */
+export function sameInventory(a: readonly InstalledModel[], b: readonly InstalledModel[]): boolean {
+  if (a.length !== b.length) return false;
+  return a.every((model, index) => {
+    const other = b[index];
+    return (
+      other !== undefined &&
+      other.name === model.name &&
+      other.digest === model.digest &&
+      other.raw['modified_at'] === model.raw['modified_at']
+    );
+  });
+}

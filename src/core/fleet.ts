@@ -15,7 +15,18 @@ import {
   type Prospect,
 } from './eligibility.ts';
 import { viewOf, type BackendView } from './backend-view.ts';
-import { conclude, isWarm, mayServe, newEntry, respecify, useFor, type Credit, type Entry } from './fleet-entry.ts';
+import {
+  conclude,
+  isWarm,
+  mayServe,
+  newEntry,
+  nextChange,
+  respecify,
+  sameInventory,
+  useFor,
+  type Credit,
+  type Entry,
+} from './fleet-entry.ts';
 import {
   connectionRefused,
   judged,
@@ -454,30 +465,6 @@ class Table implements Fleet {
 function reviveTrust(entry: Entry, now: Millis): void {
   // An ejection stands: a green probe does not undo what requests have shown.
   if (entry.credit.trust.standing.kind === 'trusted') entry.credit.trust = trustAfterOutage(entry.credit.trust, now);
-}
-
-/** When time alone will next change who may be used; null when it will not. */
-function nextChange(entry: Entry, now: Millis): Millis | null {
-  let next = entry.busyUntil > now ? entry.busyUntil : Infinity;
-  for (const credit of [entry.credit, ...entry.models.values()]) {
-    const { standing } = credit.trust;
-    if (standing.kind === 'ejected') next = Math.min(next, standing.until);
-    if (credit.trialUntil !== null && credit.trialUntil > now) next = Math.min(next, credit.trialUntil);
-  }
-  return next === Infinity ? null : next;
-}
-
-function sameInventory(a: readonly InstalledModel[], b: readonly InstalledModel[]): boolean {
-  if (a.length !== b.length) return false;
-  return a.every((model, index) => {
-    const other = b[index];
-    return (
-      other !== undefined &&
-      other.name === model.name &&
-      other.digest === model.digest &&
-      other.raw['modified_at'] === model.raw['modified_at']
-    );
-  });
 }
 
 function countDown(counts: Map<ModelName, number>, model: ModelName): void {

@@ -99,6 +99,11 @@ export const gatewayMutants: readonly GatewayMutant[] = [
         'slots: slotsOf(spec, autoSlots),\n    filter',
         'slots: slotsOf(spec, autoSlots) + 1,\n    filter',
       ),
+      edit(
+        'core/backend.ts',
+        'models: models ?? null, ...connection };',
+        'models: models ?? null, ...connection, parallel: (connection.parallel ?? 1) + 1 };',
+      ),
     ],
     scenario: ordeal,
   },
