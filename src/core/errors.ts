@@ -149,6 +149,12 @@ export const failures = {
     help: 'The client took nothing of its answer for `slowClients.stall` and was cut.',
   },
   'client-gone': { status: 499, blame: 'client', retryable: false, help: 'The client left; nobody sees this answer.' },
+  cancelled: {
+    status: 403,
+    blame: 'gateway',
+    retryable: false,
+    help: 'An operator has ended the request (`DELETE /gateway/requests/ID`); ask them before you send it again.',
+  },
   overloaded: {
     status: 503,
     blame: 'gateway',

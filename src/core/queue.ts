@@ -4,7 +4,7 @@
  * lane fits all of them, so that whoever looks for the next job to go looks at each lane once.
  */
 import { Deadlines } from './deadlines.ts';
-import type { BackendId, Job, Millis, ModelName } from './types.ts';
+import type { BackendId, ClientId, Job, Millis, ModelName } from './types.ts';
 
 /** A job that waits. */
 export interface Waiter {
@@ -15,6 +15,23 @@ export interface Waiter {
   readonly since: Millis;
   /** When it gives up. */
   readonly deadline: Millis;
+}
+
+/** A job that waits, as operators see it. */
+export interface WaitingView {
+  readonly job: string;
+  readonly client: ClientId;
+  readonly model: ModelName | null;
+  readonly priority: number;
+  /** Since it first came. */
+  readonly waitedMs: Millis;
+  /** Until it is refused. */
+  readonly leftMs: Millis;
+}
+
+export function waitingView({ job, since, deadline }: Waiter, now: Millis): WaitingView {
+  const { client, id, model, priority } = job;
+  return { job: id, client, model, priority, waitedMs: now - since, leftMs: deadline - now };
 }
 
 /**

@@ -14,7 +14,7 @@ import type { Fleet, Hold } from './fleet.ts';
 import { Duration } from './options.ts';
 import { policyPlanner, type Intent, type Perform, type Placement, type Planner } from './planner.ts';
 import type { Policy } from './policies/policy.ts';
-import { Queue, type Waiter } from './queue.ts';
+import { Queue, waitingView, type Waiter, type WaitingView } from './queue.ts';
 import type { Learnt } from './routing/knowledge.ts';
 import type { BackendId, Clock, Departure, Job, Millis, ModelName, Outcome, RouteReason, Timer } from './types.ts';
 
@@ -80,6 +80,10 @@ export interface Scheduler {
    */
   acquire(job: Job, tried: readonly BackendId[], signal: Departure, waitedMs?: Millis): Promise<Lease>;
   view(): SchedulerView;
+  /** Everybody who waits, lane by lane. Costs a walk through the queue. */
+  waiting(): readonly WaitingView[];
+  /** Refuses a job that waits, by its id, with this error. False when it does not wait (any more). */
+  dismiss(jobId: string, error: GatewayError): boolean;
   /** The last decisions, newest first; none when the policy keeps none. */
   decisions(): readonly Decision[];
   /** From the next decision on. */
@@ -164,6 +168,18 @@ class Dispatcher implements Scheduler {
       leases: this.#leases,
       nextTimeoutMs: first === undefined ? null : first.deadline - this.#clock.now(),
     };
+  }
+
+  waiting(): readonly WaitingView[] {
+    const now = this.#clock.now();
+    return this.#everyWaiter().map((waiter) => waitingView(waiter, now));
+  }
+
+  dismiss(jobId: string, error: GatewayError): boolean {
+    const waiters = this.#everyWaiter().filter(({ job }) => job.id === jobId);
+    for (const waiter of waiters) this.#refuse(waiter, 'failed', error);
+    this.#arm();
+    return waiters.length > 0;
   }
 
   decisions(): readonly Decision[] {

@@ -108,6 +108,8 @@ export function watchLeases(scheduler: Scheduler, watch: WedgeWatch): Scheduler 
     acquire: async (job, tried, signal, waitedMs) =>
       watch.follow(job, await scheduler.acquire(job, tried, signal, waitedMs)),
     view: () => scheduler.view(),
+    waiting: () => scheduler.waiting(),
+    dismiss: (job, error) => scheduler.dismiss(job, error),
     decisions: () => scheduler.decisions(),
     learnt: () => scheduler.learnt(),
     restore: (learnt) => scheduler.restore(learnt),

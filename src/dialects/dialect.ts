@@ -61,6 +61,8 @@ export interface Meter {
   push(chunk: Uint8Array): void;
   /** After the last byte, or when the stream was cut: what is known by then. May be asked again. */
   finish(): MeterReport;
+  /** Content frames until now, about one token each; 0 for an answer that is no stream of them. */
+  outputSoFar(): number;
   /** What must be written before an in-band error, so that it begins a frame of its own. */
   separator(): '' | '\n' | '\n\n';
 }

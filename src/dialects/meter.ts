@@ -94,6 +94,10 @@ class StreamMeter implements Meter {
     return { ending, errorText, usage, estimated, ...(events !== undefined && { events }) };
   }
 
+  outputSoFar(): number {
+    return this.#family.countsOutput ? this.#family.framesOf(this.#newlines, 'missing') : 0;
+  }
+
   separator(): '' | '\n' | '\n\n' {
     if (this.#length === 0 || this.#family.frameEnd === '') {
       return '';

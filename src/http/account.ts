@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Emit, RequestFinished } from '../core/events.ts';
 import type { BackendId, ClientId, Clock, Millis, ModelName, Phase, RouteReason, Usage } from '../core/types.ts';
+import type { Meter } from '../dialects/dialect.ts';
 import type { Exchange } from './exchange.ts';
 import { saneRequestId, traceIdOf } from './headers.ts';
 
@@ -29,6 +30,8 @@ export class Account {
   firstByteMs: Millis | null = null;
   bytesIn = 0;
   usage: Usage = {};
+  /** Watches the answer that passes at the moment, so that who looks at running requests sees how far they are. */
+  meter: Pick<Meter, 'outputSoFar'> | null = null;
 
   constructor(requestId: string, route: string, client: ClientId, startedAt: Millis) {
     this.requestId = requestId;
@@ -107,6 +110,7 @@ export class Account {
 export function openAccount(exchange: Exchange, route: string, clock: Clock, emit: Emit): Account {
   const requestId = saneRequestId(exchange.headers['x-request-id']) ?? randomUUID();
   const account = new Account(requestId, route, exchange.client.id, clock.now());
+  exchange.account = account;
   account.tellAtClose(exchange, clock, emit);
   return account;
 }

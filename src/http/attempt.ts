@@ -60,7 +60,7 @@ export interface FailedAttempt {
   readonly answer: () => void;
 }
 
-/** Null when the client has its answer. Throws GatewayError('shutting-down') when the gateway stopped first. */
+/** Null when the client has its answer. Throws the GatewayError with which it was stopped before there was one. */
 export async function attempt(
   traveller: Traveller,
   lease: Lease,
@@ -88,8 +88,8 @@ export async function attempt(
       await dependencies.resumer!.resume(traveller, result.loss);
       return null;
     case 'stopped':
-      lease.release({ kind: 'neutral', reason: 'shutting-down' });
-      throw new GatewayError('shutting-down', 'the gateway is stopping');
+      lease.release({ kind: 'neutral', reason: result.why.code });
+      throw result.why;
     case 'failed':
       return concludeFailure(result.failure, lease, traveller, dependencies);
     case 'answered-error':

@@ -160,9 +160,9 @@ class BlobDesk implements Blobs {
     const { clock, client, limits, timeouts } = this.#grounds;
     const { silence } = this.#options;
     const patience = new AbortController();
-    let isStopping = false;
-    exchange.onStop = () => {
-      isStopping = true;
+    const stopped: GatewayError[] = [];
+    exchange.onStop = (why) => {
+      stopped.push(why);
       patience.abort();
     };
     const signal = AbortSignal.any([exchange.leftSignal, patience.signal]);
@@ -185,7 +185,7 @@ class BlobDesk implements Blobs {
     timer.cancel();
     exchange.onStop = null;
     account.bytesIn = upload.bytes;
-    if (isStopping) throw new GatewayError('shutting-down', 'the gateway is stopping', { retryAfterMs: 1000 });
+    if (stopped[0] !== undefined) throw stopped[0];
     refuseUnfinished(end, upload, answered);
     return answered;
   }

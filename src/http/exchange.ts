@@ -5,10 +5,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Type, type Static } from 'typebox';
+import type { GatewayError } from '../core/errors.ts';
 import { Duration, Size } from '../core/options.ts';
 import { noGrant } from '../core/profiles.ts';
 import type { Client } from '../core/grants.ts';
 import type { Clock, Departure, Millis, Timer } from '../core/types.ts';
+import type { Account } from './account.ts';
 import { Backlog, type BacklogBudget } from './backlog.ts';
 import type { Member, TurnEnd } from './open-exchanges.ts';
 import { withOrigin } from './door.ts';
@@ -37,7 +39,7 @@ export interface Exchange {
    * or the end of the current turn, so that head and first bytes share a packet.
    */
   head(status: number, headers: readonly string[], length: number | null): void;
-  /** Hands on bytes, unchanged, within the current turn of the event loop. */
+  /** Hands on bytes, unchanged, within the current turn of the event loop. What comes after the end is dropped. */
   write(bytes: Buffer): void;
   end(): void;
   /** Sends what was written, then closes the connection without completing the answer, so that nobody takes it for whole. */
@@ -53,8 +55,10 @@ export interface Exchange {
   trace: RequestTrace | null;
   /** Called once, when the response has closed for whatever reason. */
   onClose: (() => void) | null;
-  /** Called when the gateway stops and can wait no longer: end the answer now, truthfully. */
-  onStop: (() => void) | null;
+  /** Called when the gateway stops and can wait no longer, or an operator ends the request: end the answer now, with this error. */
+  onStop: ((why: GatewayError) => void) | null;
+  /** What is known of the request; null until its account is opened. */
+  account: Account | null;
 }
 
 export const SlowClientOptions = Type.Object(
@@ -135,7 +139,8 @@ export class NodeExchange implements Exchange, Member {
   bytesOut = 0;
   onRoom: ((room: boolean) => void) | null = null;
   onClose: (() => void) | null = null;
-  onStop: (() => void) | null = null;
+  onStop: ((why: GatewayError) => void) | null = null;
+  account: Account | null = null;
 
   /** How the body is delimited: by us in chunks, by its length or the connection's end, or there is none. */
   #framing: 'chunked' | 'plain' | 'none' = 'plain';
@@ -220,7 +225,7 @@ export class NodeExchange implements Exchange, Member {
   }
 
   write(bytes: Buffer): void {
-    if (this.hasLeft || this.#framing === 'none' || bytes.length === 0) return;
+    if (this.hasLeft || this.#ending || this.#framing === 'none' || bytes.length === 0) return;
     this.bytesOut += bytes.length;
     this.#pending.push(bytes);
     this.#schedule();
@@ -233,7 +238,7 @@ export class NodeExchange implements Exchange, Member {
   }
 
   cut(): void {
-    if (this.hasLeft || this.#isCutting) return;
+    if (this.hasLeft || this.#ending || this.#isCutting) return;
     this.#isCutting = true;
     this.onRoom = null;
     if (this.#started) this.#flush();

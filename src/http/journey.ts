@@ -2,7 +2,7 @@
  * The journey of one inference request, top to bottom: receive, read, acquire a lease, relay, release. The only loop is around
  * acquire and relay, and the only place that may try another backend is `firstAnswer`.
  */
-import { GatewayError } from '../core/errors.ts';
+import { GatewayError, type FailureCode } from '../core/errors.ts';
 import { bands } from '../core/grants.ts';
 import { isUnsent, type Retry } from '../core/retry.ts';
 import type { Lease, Scheduler } from '../core/scheduler.ts';
@@ -154,10 +154,12 @@ async function anotherLease(
   }
 }
 
-/** Whether the gateway or the client ends it, rather than that no other backend was to be had. */
+/** Whether the gateway, its operator or the client ends it, rather than that no other backend was to be had. */
 function isAboutUs(error: unknown): boolean {
-  return !(error instanceof GatewayError) || error.code === 'client-gone' || error.code === 'shutting-down';
+  return !(error instanceof GatewayError) || aboutUs.has(error.code);
 }
+
+const aboutUs: ReadonlySet<FailureCode> = new Set(['client-gone', 'shutting-down', 'cancelled']);
 
 /** A request that has broken several backends is not sent to another. */
 function refuseQuarantined({ fingerprint }: Traveller, { clock, quarantine }: JourneyDependencies): void {

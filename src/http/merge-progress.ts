@@ -53,7 +53,7 @@ class Merging {
     this.#errand = errand;
     this.#merge = createProgressMerge([...backends, ...leftOut.map(({ backend }) => backend)]);
     this.#running = backends.length;
-    this.#tether = tether(visit.exchange, { onLeft: () => this.#finish(), onStop: () => this.#stop() });
+    this.#tether = tether(visit.exchange, { onLeft: () => this.#finish(), onStop: (why) => this.#stop(why) });
     for (const { backend, reason } of leftOut) this.#merge.failed(backend, reason);
     for (const backend of backends) this.#tether.hold(send(backend, this.#branch(backend)));
   }
@@ -175,9 +175,8 @@ class Merging {
     exchange.end();
   }
 
-  #stop(): void {
+  #stop(error: GatewayError): void {
     const { account, dialect, exchange } = this.#errand.visit;
-    const error = new GatewayError('shutting-down', 'the gateway is stopping', { retryAfterMs: 1000 });
     if (this.#isStreaming) cutWithError(exchange, dialect, error, { account, separator: '' });
     else answerError(exchange, dialect, error, account);
     this.#finish();

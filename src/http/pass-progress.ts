@@ -4,7 +4,7 @@
  */
 import type { Call, Receiver } from '../backends/client.ts';
 import type { BackendFailure } from '../backends/failure.ts';
-import { GatewayError, type FailureCode } from '../core/errors.ts';
+import type { FailureCode, GatewayError } from '../core/errors.ts';
 import type { BackendId } from '../core/types.ts';
 import type { Meter, Reading } from '../dialects/dialect.ts';
 import { answerError, cutWithError } from './errors.ts';
@@ -44,7 +44,7 @@ class Passage implements Receiver {
     this.#errand = errand;
     this.#tether = tether(errand.visit.exchange, {
       onLeft: () => this.#finish(),
-      onStop: () => this.#lose('shutting-down', 'the gateway is stopping'),
+      onStop: (why) => this.#tell(why),
     });
     this.#tether.hold(errand.send(this));
   }
@@ -112,10 +112,11 @@ class Passage implements Receiver {
   }
 
   #lose(code: FailureCode, what: string): void {
-    const { visit, backend } = this.#errand;
-    const { account, dialect, exchange } = visit;
-    const error =
-      code === 'shutting-down' ? new GatewayError(code, what) : unanswered(backend, { code, message: what });
+    this.#tell(unanswered(this.#errand.backend, { code, message: what }));
+  }
+
+  #tell(error: GatewayError): void {
+    const { account, dialect, exchange } = this.#errand.visit;
     if (this.#meter === null) answerError(exchange, dialect, error, account);
     else {
       for (const chunk of this.#kept) exchange.write(chunk);

@@ -34,8 +34,8 @@ export type AttemptResult =
   | { readonly kind: 'lost'; readonly loss: Loss; readonly outcome: Outcome }
   | { readonly kind: 'answered-error'; readonly answer: HeldAnswer }
   | { readonly kind: 'failed'; readonly failure: BackendFailure }
-  /** The gateway stopped before anything had been sent. */
-  | { readonly kind: 'stopped' };
+  /** The gateway stopped, or an operator ended the request, before anything had been sent. */
+  | { readonly kind: 'stopped'; readonly why: GatewayError };
 
 export interface RelayContext {
   readonly exchange: Exchange;
@@ -89,7 +89,7 @@ export class Relay implements Receiver {
     this.#call = call;
     const { exchange } = this.#context;
     // Through names, as in account.ts.
-    const stop = (): void => this.#stop();
+    const stop = (why: GatewayError): void => this.#stop(why);
     exchange.onStop = stop;
     const { left } = exchange;
     if (left.aborted) this.#onLeft();
@@ -172,6 +172,7 @@ export class Relay implements Receiver {
     const contentType = String(headers['content-type'] ?? '');
     this.#inBand = contentType.startsWith('text/event-stream') || contentType.startsWith('application/x-ndjson');
     this.#meter = dialect.meter(route, reading, contentType);
+    account.meter = this.#meter;
     // A stream asked for is one, whatever the backend calls it; only a whole answer has no events to take usage out of.
     if (!contentType.startsWith('application/json')) this.#stripper = stripper;
     if (this.#inBand) this.#notes = resumes?.notes ?? null;
@@ -211,35 +212,38 @@ export class Relay implements Receiver {
   }
 
   /** The backend was lost after the commit: tell it in-band, cut, count it. */
-  #lose(code: FailureCode, what: string, outcome?: Outcome): void {
+  #lose(code: FailureCode, what: string): void {
+    const error = new GatewayError(code, what);
+    this.#tell(error, { kind: 'failed', failure: code, against: 'backend', committed: true });
+  }
+
+  #tell(error: GatewayError, outcome: Outcome): void {
     const { account, dialect, exchange, lease, resumes } = this.#context;
     const separator = this.#inBand ? (this.#meter?.separator() ?? '') : null;
     const after = this.#meter?.finish();
-    const error = new GatewayError(code, what);
-    const lost: Outcome = { kind: 'failed', failure: code, against: 'backend', committed: true };
-    if (resumes !== null && resumable.has(code)) {
+    if (resumes !== null && resumable.has(error.code)) {
       const hasRoom = () => this.#hasRoom;
       const loss = { backend: lease.backend, error, notes: this.#notes, hasRoom, separator, after };
-      this.#finish({ kind: 'lost', loss, outcome: lost });
+      this.#finish({ kind: 'lost', loss, outcome });
       return;
     }
     this.#writeLastLine();
     cutWithError(exchange, dialect, error, { account, separator, after });
-    this.#over(outcome ?? lost);
+    this.#over(outcome);
   }
 
   #backend(what: string): string {
     return `backend ${this.#context.lease.backend} ${what}`;
   }
 
-  /** The gateway stops and its patience is over. */
-  #stop(): void {
+  /** The gateway stops and its patience is over, or an operator's with this request is. */
+  #stop(why: GatewayError): void {
     this.#call?.abort();
     if (this.#committed) {
       this.#report();
       this.#writeHeldBack();
-      this.#lose('shutting-down', 'the gateway is stopping', { kind: 'neutral', reason: 'shutting-down' });
-    } else this.#finish({ kind: 'stopped' });
+      this.#tell(why, { kind: 'neutral', reason: why.code });
+    } else this.#finish({ kind: 'stopped', why });
   }
 
   #over(outcome: Outcome): void {

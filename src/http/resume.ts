@@ -101,14 +101,18 @@ export function createResumer(dependencies: ResumeDependencies, { enabled, maxTe
     async resume(traveller, loss) {
       const { account, exchange, job } = traveller;
       const stop = new AbortController();
-      exchange.onStop = () => stop.abort();
+      let stopped: GatewayError | null = null;
+      exchange.onStop = (why) => {
+        stopped = why;
+        stop.abort();
+      };
       const signal = AbortSignal.any([exchange.leftSignal, stop.signal]);
       const end = await goOn(traveller, loss, signal, dependencies);
       exchange.onStop = null;
       const { outcome, reason, to } = end;
       const { requestId } = account;
       dependencies.emit({ kind: 'stream-lost', requestId, model: job.model, from: loss.backend, to, outcome, reason });
-      if (outcome !== 'resumed') tell(traveller, loss, end, stop.signal.aborted);
+      if (outcome !== 'resumed') tell(traveller, loss, end, stopped);
     },
   };
 }
@@ -122,15 +126,14 @@ interface End {
 }
 
 /** The error inside the stream: what it would have been without an attempt to go on, unless more has happened since. */
-function tell({ account, dialect, exchange }: Traveller, loss: Loss, end: End, isStopping: boolean): void {
-  const stopping = isStopping ? new GatewayError('shutting-down', 'the gateway is stopping') : null;
+function tell({ account, dialect, exchange }: Traveller, loss: Loss, end: End, stopped: GatewayError | null): void {
   if (end.error !== undefined) {
-    cutWithError(exchange, dialect, stopping ?? end.error, { account, separator: '', after: loss.after });
+    cutWithError(exchange, dialect, stopped ?? end.error, { account, separator: '', after: loss.after });
     return;
   }
   if (loss.notes !== null) exchange.write(loss.notes.transcript.flush());
   const { separator, after } = loss;
-  cutWithError(exchange, dialect, stopping ?? loss.error, { account, separator, after });
+  cutWithError(exchange, dialect, stopped ?? loss.error, { account, separator, after });
 }
 
 async function goOn(

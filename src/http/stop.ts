@@ -4,6 +4,7 @@
  * Fastify's own close would refuse connections at once and has no deadline.
  */
 import { Type, type Static } from 'typebox';
+import { GatewayError } from '../core/errors.ts';
 import { Duration } from '../core/options.ts';
 import type { Clock, Millis } from '../core/types.ts';
 import type { Listener } from './listener.ts';
@@ -64,7 +65,8 @@ async function stop(
   }
   if (!state.done) {
     giveUp();
-    for (const exchange of listener.open) exchange.onStop?.();
+    for (const exchange of listener.open)
+      exchange.onStop?.(new GatewayError('shutting-down', 'the gateway is stopping'));
     await Promise.race([done, pause(farewellMs)]);
   }
   await close();

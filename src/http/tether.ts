@@ -1,5 +1,6 @@
 /** Ties a client to the backends that work for it: it leaves or the gateway stops, they stop; it reads slowly, they wait. */
 import type { Call } from '../backends/client.ts';
+import type { GatewayError } from '../core/errors.ts';
 import type { Exchange } from './exchange.ts';
 
 export interface Tether {
@@ -11,20 +12,25 @@ export interface Tether {
 export interface TetherEnds {
   /** The client has left; the calls have been aborted. */
   readonly onLeft: () => void;
-  /** The gateway can wait no longer; the calls have been aborted. */
-  readonly onStop: () => void;
+  /** The gateway can wait no longer, or an operator ends the request; the calls have been aborted. */
+  readonly onStop: (why: GatewayError) => void;
 }
 
 export function tether(exchange: Exchange, { onLeft, onStop }: TetherEnds): Tether {
   const calls: Call[] = [];
   let isRoom = true;
-  const abort = (then: () => void) => () => {
+  const abort = () => {
     for (const call of calls) call.abort();
-    then();
   };
-  const left = abort(onLeft);
+  const left = () => {
+    abort();
+    onLeft();
+  };
   exchange.left.addEventListener('abort', left, { once: true });
-  exchange.onStop = abort(onStop);
+  exchange.onStop = (why) => {
+    abort();
+    onStop(why);
+  };
   exchange.onRoom = (room) => {
     isRoom = room;
     for (const call of calls)

@@ -61,9 +61,8 @@ export async function receiveVisit(
 ): Promise<void> {
   const account = openAccount(exchange, where.route.path, clock, emit);
   // Whoever can say it better, because its answer has begun, puts its own in place of this.
-  exchange.onStop = () => {
-    const error = new GatewayError('shutting-down', 'the gateway is stopping', { retryAfterMs: 1000 });
-    if (!exchange.headSent) answerError(exchange, where.dialect, error, account);
+  exchange.onStop = (why) => {
+    if (!exchange.headSent) answerError(exchange, where.dialect, why, account);
   };
   try {
     const refusal = pressure.refusal();

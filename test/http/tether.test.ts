@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { GatewayError } from '../../src/core/errors.ts';
 import type { Exchange } from '../../src/http/exchange.ts';
 import { tether } from '../../src/http/tether.ts';
 
@@ -37,7 +38,7 @@ describe('a client tied to its backends', () => {
   it('stops them when the gateway stops, and not at all once it is untied', () => {
     const { left, exchange, said, bond, call } = bench();
     bond.hold(call('a'));
-    exchange.onStop!();
+    exchange.onStop!(new GatewayError('shutting-down', 'the gateway is stopping'));
     assert.deepEqual(said, ['abort a', 'stop']);
     bond.release();
     left.abort();
