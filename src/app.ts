@@ -4,24 +4,26 @@ import { createBackends, type Backends } from './backends/backends.ts';
 import { createDiscovery, type Discovery, type Resolver } from './backends/discovery/dns.ts';
 import { createPerform } from './backends/perform.ts';
 import { nodeResolver } from './backends/discovery/node-resolver.ts';
-import type { Config } from './config/schema.ts';
+import { write } from './config/effective.ts';
+import { configSchema, type Config } from './config/schema.ts';
 import type { BackendSpec } from './core/backend.ts';
 import { createBlobMemory } from './core/blob-memory.ts';
 import { createCatalogue, digestOn, holdersOfDigest, type Catalogue } from './core/catalogue.ts';
 import { createFleet, type BackendView, type Fleet } from './core/fleet.ts';
 import { createModelRules } from './core/model-rules.ts';
-import { createPolicy } from './core/policies/choice.ts';
+import { createPolicy, policyName } from './core/policies/choice.ts';
 import { createQuarantine } from './core/quarantine.ts';
 import { createRetry } from './core/retry.ts';
-import type { Aged } from './core/routing/decisions.ts';
 import { createRoster, type Roster } from './core/roster.ts';
 import { createScheduler, type Scheduler } from './core/scheduler.ts';
 import type { BackendId, ModelName } from './core/types.ts';
 import { createWedgeWatch, watchLeases, type WedgeWatch } from './core/wedge.ts';
 import { dialects } from './dialects/index.ts';
-import { adminRoutes, type AdminDependencies, type ReloadResult } from './http/admin.ts';
+import { createAdmin, type Admin } from './http/admin/create-admin.ts';
+import type { ReloadResult } from './http/admin/handlers.ts';
 import { createAuthenticate, type Authenticate } from './http/authenticate.ts';
 import { createDoor } from './http/door.ts';
+import type { Exchange } from './http/exchange.ts';
 import { journey, type JourneyDependencies } from './http/journey.ts';
 import { createEntrance } from './http/entrance.ts';
 import { keyedHash } from './http/keyed-hash.ts';
@@ -99,7 +101,7 @@ export function createApp(config: Config, context: AppContext, system: System): 
   const rooms = createRooms(config, context, system);
   const { backends, emit, fleet, learntFile, log, metrics, pressure, roster, scheduler, tracing, wedges } = rooms;
   const state: State = { config, isStopping: false, discovery: discover(context.backends, config, rooms) };
-  const { publicListener, adminListener } = createListeners(rooms, state);
+  const { admin, publicListener, adminListener } = createListeners(rooms, state);
   roster.configure(context.backends);
 
   const close = async () => {
@@ -107,6 +109,7 @@ export function createApp(config: Config, context: AppContext, system: System): 
     pressure.close();
     scheduler.close();
     wedges.close();
+    admin.close();
     await Promise.all([publicListener.close(), adminListener.close(), backends.close(), learntFile.close()]);
     await tracing.close();
     fleet.close();
@@ -271,7 +274,13 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
   return { config, context, system, ...observers, ...parts };
 }
 
-function createListeners(rooms: Rooms, state: State): { publicListener: Listener; adminListener: Listener } {
+interface Listeners {
+  readonly publicListener: Listener;
+  readonly adminListener: Listener;
+  readonly admin: Admin;
+}
+
+function createListeners(rooms: Rooms, state: State): Listeners {
   const { catalogue, emit, fleet, metrics, system, tracing } = rooms;
   const { clock, rng } = system;
   const handling = createHandling(rooms);
@@ -289,12 +298,13 @@ function createListeners(rooms: Rooms, state: State): { publicListener: Listener
     else handling(state.config).surface.serve(exchange, route, dialect, parameter);
   };
   const serveUnknown: ServeUnknown = (...unknown) => handling(state.config).surface.forward(...unknown);
+  const notReady = () => (state.isStopping ? 'stopping' : fleet.view().some(isUp) ? null : 'no backend is up');
   const own = probeRoutes({
-    notReady: () => (state.isStopping ? 'stopping' : fleet.view().some(isUp) ? null : 'no backend is up'),
+    notReady,
     backends: () => fleet.view().map(({ id, state: of, reason }) => ({ id, state: of, detail: reason })),
     metrics: (accept) => metrics.render(accept),
   });
-  const { admin, listen, overload, slowClients } = state.config;
+  const { listen, overload, slowClients } = state.config;
   const options = {
     flow: {
       clock,
@@ -312,41 +322,40 @@ function createListeners(rooms: Rooms, state: State): { publicListener: Listener
   const door = createDoor({ ...listen, hostname: hostname() });
   const entrance = createEntrance({ authenticate: rooms.authenticate, clock, emit });
   const handlers = { serve, serveUnknown, door, entrance };
-  const operate = adminRoutes({
-    ...operations(rooms),
-    token: admin.token ?? null,
-    isLoopback: /^(?:127\..*|localhost|::1)$/.test(admin.address.host),
-  });
-  return {
-    publicListener: createPublicListener(Object.values(dialects), own, handlers, options),
-    adminListener: createAdminListener([...own, ...operate], options),
-  };
+  const publicListener = createPublicListener(Object.values(dialects), own, handlers, options);
+  const admin = createOperations(rooms, state, { exchanges: () => publicListener.open, notReady });
+  const adminDoor = createDoor({ origins: [], hosts: listen.hosts, hostname: hostname() });
+  return { publicListener, admin, adminListener: createAdminListener([...own, ...admin.routes], adminDoor, options) };
 }
 
-/** What the admin API can do, in core's words. */
-function operations({
-  context,
-  fleet,
-  roster,
-  scheduler,
-  system,
-}: Rooms): Omit<AdminDependencies, 'token' | 'isLoopback'> {
-  return {
-    backends: () => fleet.view(),
-    decisions() {
-      const now = system.clock.now();
-      return scheduler.decisions().map(({ at, ...decision }): Aged => ({ ...decision, agoMs: Math.round(now - at) }));
+/** The admin API, under the rooms. `exchanges`: those of clients that have not closed yet. */
+function createOperations(
+  rooms: Rooms,
+  state: State,
+  { exchanges, notReady }: { readonly exchanges: () => Iterable<Exchange>; readonly notReady: () => string | null },
+): Admin {
+  const { backends, context, log, system } = rooms;
+  const { address, token } = state.config.admin;
+  const admin = createAdmin(
+    {
+      ...rooms,
+      ...context,
+      clock: system.clock,
+      wallNow: system.wallNow,
+      client: (id) => backends.client(id),
+      refresh: backends.refresh.bind(backends),
+      isSimulated: (id) => context.simulated.has(id),
+      loadTimeout: () => state.config.timeouts.firstByte,
+      settings: () => ({ policy: policyName(state.config.policy), queueLimit: state.config.queue.limit }),
+      config: () => write(configSchema, state.config) as Record<string, unknown>,
+      logLevel: { get: () => log.level, set: (level) => void (log.level = level) },
+      exchanges,
+      notReady,
     },
-    setDraining: (id, draining) => fleet.observe(id, { kind: 'admin', state: draining ? 'draining' : 'active' }),
-    async add(fields) {
-      const spec = await context.readBackend(fields);
-      if (typeof spec === 'string') return spec;
-      return roster.add(spec) ? null : `there is a backend \`${spec.id}\` already`;
-    },
-    remove: (id) => roster.remove(id),
-    change: (id, change) => roster.change(id, change),
-    reload: context.reload,
-  };
+    { token: token ?? null, isLoopback: /^(?:127\..*|localhost|::1)$/.test(address.host) },
+  );
+  rooms.subscribe((event) => admin.observe(event));
+  return admin;
 }
 
 /** What requests are handled with. */

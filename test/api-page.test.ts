@@ -24,8 +24,10 @@ describe('docs/api.md', () => {
   });
 
   it('names every header of ours, and no other', async () => {
-    const files = await readdir(new URL('src/http', root));
-    const code = await Promise.all(files.map((name) => readFile(new URL(`src/http/${name}`, root), 'utf8')));
+    const files = await readdir(new URL('src/http', root), { recursive: true });
+    const code = await Promise.all(
+      files.filter((name) => name.endsWith('.ts')).map((name) => readFile(new URL(`src/http/${name}`, root), 'utf8')),
+    );
     const headers = new Set(
       code
         .join('\n')

@@ -36,6 +36,7 @@ const paths = [
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'SECURITY.md',
+  'docs/admin.md',
   'docs/api.md',
   'docs/architecture.md',
   'docs/operations.md',

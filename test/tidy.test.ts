@@ -22,7 +22,11 @@ const walls: Readonly<Record<string, Wall>> = {
   core: { rooms: [], packages: ['typebox', 'node:assert/strict'] },
   dialects: { rooms: ['core'], packages: ['typebox'] },
   backends: { rooms: ['core'], packages: ['typebox', 'undici', 'opossum', 'node:*'] },
-  http: { rooms: ['core', 'dialects'], types: ['backends'], packages: ['typebox', 'fastify', 'node:*'] },
+  http: {
+    rooms: ['core', 'dialects'],
+    types: ['backends'],
+    packages: ['typebox', 'typebox/value', 'fastify', 'node:*'],
+  },
   observe: {
     rooms: ['core'],
     packages: [...telemetry, 'typebox', 'pino', 'pino-pretty', 'prom-client', 'node:*', 'node:process'],

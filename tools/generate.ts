@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { describeSections, editorSchema, type OptionRow, type OptionSection } from '../src/config/describe.ts';
 import { configSchema } from '../src/config/schema.ts';
 import { failures, type FailureKind } from '../src/core/errors.ts';
+import { openApiDocument } from '../src/http/admin/openapi.ts';
+import packageFile from '../package.json' with { type: 'json' };
 import { describeMetrics } from '../src/observe/describe.ts';
 
 export interface GeneratedFile {
@@ -21,6 +23,7 @@ export function generatedFiles(): readonly GeneratedFile[] {
     { path: 'docs/configuration.md', text: configurationPage() },
     { path: 'docs/errors.md', text: errorsPage() },
     { path: 'docs/metrics.md', text: describeMetrics() },
+    { path: 'docs/openapi.json', text: `${JSON.stringify(openApiDocument(packageFile.version), null, 2)}\n` },
   ];
 }
 

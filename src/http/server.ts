@@ -4,6 +4,7 @@
  */
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Dialect, Route } from '../dialects/dialect.ts';
+import { answerProblem, Problem } from './admin/problem.ts';
 import { preflightHeaders, withOrigin, type Admission, type Door } from './door.ts';
 import type { Entrance } from './entrance.ts';
 import { OpenExchanges } from './open-exchanges.ts';
@@ -99,17 +100,33 @@ export function createPublicListener(
     }
   });
   return asListener(app, open, ({ address }) => {
-    bound.isLoopback = address === '::1' || address.startsWith('127.');
+    bound.isLoopback = isLoopbackAddress(address);
     entrance.bound(bound.isLoopback);
   });
 }
 
-export function createAdminListener(own: readonly OwnRoute[], options: ListenerOptions): Listener {
+/** `door`: which pages and names may reach it; a page of anybody else's must neither look nor act. */
+export function createAdminListener(own: readonly OwnRoute[], door: Door, options: ListenerOptions): Listener {
   const app = createApp(options);
+  const bound: Bound = { isLoopback: false };
   const methods = new Methods();
+  app.addHook('onRequest', async (request, reply) => {
+    if (door.admit(request.headers, bound.isLoopback).kind !== 'refused') return;
+    await answerProblem(reply, new Problem(403, 'this address, or requests from other sites, are refused'));
+  });
+  app.setErrorHandler((error, _request, reply) => {
+    const { statusCode = 500, message } = error as { statusCode?: number; message: string };
+    return answerProblem(reply, new Problem(statusCode, message));
+  });
   addOwn(app, own, methods);
   answerOthers(app, (request, reply) => refuse(methods.of(methods.plainPath(request.url)), reply, null));
-  return asListener(app, [], () => {});
+  return asListener(app, [], ({ address }) => {
+    bound.isLoopback = isLoopbackAddress(address);
+  });
+}
+
+function isLoopbackAddress(address: string): boolean {
+  return address === '::1' || address.startsWith('127.');
 }
 
 /** What is known once the address is. */
@@ -209,13 +226,13 @@ class Methods {
 
   /** As an `Allow` field; null when no route has the path. */
   of(path: string): string | null {
+    const asked = path.split('/');
     for (const [template, allowed] of this.#byTemplate) {
-      const stem = template.replace(/:[^/]*$/, '');
-      const matches =
-        stem === template
-          ? path === template
-          : path.startsWith(stem) && !path.slice(stem.length).includes('/') && path !== stem;
-      if (matches) return [...allowed].sort().join(', ');
+      const parts = template.split('/');
+      const isIt =
+        parts.length === asked.length &&
+        parts.every((part, i) => (part.startsWith(':') ? asked[i] !== '' : part === asked[i]));
+      if (isIt) return [...allowed].sort().join(', ');
     }
     return null;
   }

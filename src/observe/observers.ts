@@ -21,6 +21,8 @@ export interface ObserversDependencies extends LogDependencies {
 
 export interface Observers {
   readonly emit: Emit;
+  /** One more that is told, after the others. */
+  readonly subscribe: (observe: Emit) => void;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly tracing: Tracing;
@@ -40,12 +42,14 @@ export function createObservers(
     addressOf: (backend) => addressIn(urlOf(backend)),
     say: (...line) => log.say(...line),
   });
+  const others: Emit[] = [];
   const emit: Emit = (event) => {
     log.observe(event);
     metrics.observe(event);
     tracing.observe(event);
+    for (const observe of others) observe(event);
   };
-  return { emit, log, metrics, tracing };
+  return { emit, subscribe: (observe) => void others.push(observe), log, metrics, tracing };
 }
 
 function addressIn(url: string | null): { host: string; port: number } | null {

@@ -25,6 +25,8 @@ export interface Gateway {
 }
 
 export interface GatewayOptions {
+  /** Names of backends that are to count as built in. */
+  readonly simulated?: readonly string[];
   /** YAML beside the tests' own defaults, e.g. `queue: {limit: 1}`. */
   readonly config?: string;
   readonly system?: System;
@@ -74,7 +76,7 @@ export async function startGateway(
     {
       version: '0.0.0-test',
       backends: backendSpecs(config.backends),
-      simulated: new Set(),
+      simulated: new Set(options.simulated ?? []),
       isTerminal: false,
       logTo,
       reload,

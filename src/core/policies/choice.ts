@@ -20,6 +20,10 @@ export const PolicyOptions = Type.Unsafe<PolicyOptions>(
   }),
 );
 
+export function policyName(choice: PolicyOptions): PolicyName {
+  return typeof choice === 'string' ? choice : choice.name;
+}
+
 /** The options have passed the schema. */
 export function createPolicy(choice: PolicyOptions, rng: Rng): Policy {
   const { name, ...given } = typeof choice === 'string' ? { name: choice } : choice;

@@ -61,9 +61,6 @@ export type Decision =
       readonly why: string;
     };
 
-/** A decision as it is told outside: how long ago instead of when, because the clock's zero means nothing there. */
-export type Aged<D = Decision> = D extends unknown ? Omit<D, 'at'> & { readonly agoMs: Millis } : never;
-
 export class DecisionLog {
   readonly #capacity: number;
   /** Told only when asked for: most decisions never are. */

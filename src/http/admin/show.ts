@@ -1,0 +1,222 @@
+/** What core knows, in the admin API's words. Pure. */
+import { modelFilter } from '../../core/backend.ts';
+import type { BackendView } from '../../core/fleet.ts';
+import type { RequestFinished } from '../../core/events.ts';
+import type { WaitingView } from '../../core/queue.ts';
+import type { Decision as CoreDecision } from '../../core/routing/decisions.ts';
+import type { Learnt } from '../../core/routing/knowledge.ts';
+import type { Millis, ModelName } from '../../core/types.ts';
+import type { Account } from '../account.ts';
+import type { ActiveRequest, Backend, Decision, FinishedRequest, Model, ModelPlace, QueueRow } from './shapes.ts';
+
+/** What is known of a backend beside its row in the fleet. */
+export interface Beside {
+  readonly isSimulated: boolean;
+  readonly learnt: Learnt['backends'][number] | undefined;
+  /** Null while nobody counts. */
+  readonly tokensPerSecond: number | null;
+}
+
+export function showBackend(view: BackendView, { isSimulated, learnt, tokensPerSecond }: Beside): Backend {
+  const { id, inFlight, inFlightByModel, installed, lastError, resident, slots, spec } = view;
+  return {
+    name: id,
+    url: spec.url,
+    simulated: isSimulated,
+    state: view.state,
+    reason: view.reason,
+    breaker: view.breaker,
+    last_error: lastError,
+    version: view.version,
+    weight: spec.weight,
+    slots: Number.isFinite(slots) ? slots : null,
+    in_flight: inFlight,
+    in_flight_by_model: Object.fromEntries(inFlightByModel),
+    memory_bytes: spec.memory ?? null,
+    models: installed?.map(({ name }) => name) ?? null,
+    resident:
+      resident?.map(({ contextLength, expiresAt, name, sizeBytes, vramBytes }) => ({
+        name,
+        size_bytes: sizeBytes,
+        vram_bytes: vramBytes,
+        context_length: contextLength,
+        expires_at: expiresAt,
+      })) ?? null,
+    troubled: view.troubled.map(({ model, reason }) => ({ model, reason })),
+    learnt:
+      learnt === undefined
+        ? null
+        : {
+            prompt_tokens_per_second: rounded(learnt.prefillPerSecond),
+            models: learnt.runners.map(({ holdMs, loadMs, model, options, slots: shown }) => ({
+              model,
+              options,
+              slots: shown,
+              load_ms: rounded(loadMs),
+              hold_ms: rounded(holdMs),
+            })),
+          },
+    tokens_per_second: tokensPerSecond,
+  };
+}
+
+/** Every model any backend has, by name. */
+export function showModels(views: readonly BackendView[]): readonly Model[] {
+  const names = new Set(views.flatMap(({ installed }) => installed?.map(({ name }) => name) ?? []));
+  const allowed = new Map(views.map(({ id, spec }) => [id, spec.models === null ? null : modelFilter(spec.models)]));
+  return [...names].sort().map((name) => {
+    const copies = views.flatMap(({ id, installed }) => {
+      const copy = installed?.find((model) => model.name === name);
+      return copy === undefined ? [] : [{ id, ...copy }];
+    });
+    const usual = mostFrequent(copies.map(({ digest }) => digest));
+    const on = views.map((view) => {
+      const digest = copies.find(({ id }) => id === view.id)?.digest ?? null;
+      const mayHave = allowed.get(view.id)?.(name) ?? true;
+      return [view.id, placeOf(view, name, { digest, usual, mayHave })] as const;
+    });
+    return {
+      name,
+      size_bytes: copies.find(({ digest }) => digest === usual)?.sizeBytes ?? 0,
+      digests: new Set(copies.map(({ digest }) => digest)).size,
+      on: Object.fromEntries(on),
+    };
+  });
+}
+
+function placeOf(
+  { installed, resident }: BackendView,
+  name: ModelName,
+  { digest, mayHave, usual }: { readonly digest: string | null; readonly usual: string; readonly mayHave: boolean },
+): ModelPlace {
+  const differs = digest !== null && digest !== usual;
+  if (installed === null) return { state: 'unknown', digest, differs };
+  if (digest === null) return { state: 'missing', digest, differs };
+  if (resident?.some((model) => model.name === name) === true) return { state: 'resident', digest, differs };
+  return { state: mayHave ? 'on-disk' : 'excluded', digest, differs };
+}
+
+/** The first of those that occur most often. */
+function mostFrequent(texts: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
+  return [...counts].reduce((best, next) => (next[1] > best[1] ? next : best), ['', 0] as const)[0];
+}
+
+/** Those that wait, gathered by model, client and priority; who has waited longest is first. */
+export function showQueue(waiting: readonly WaitingView[]): readonly QueueRow[] {
+  const rows = new Map<string, QueueRow>();
+  for (const { client, leftMs, model, priority, waitedMs } of waiting) {
+    const key = JSON.stringify([model, client, priority]);
+    const before = rows.get(key);
+    rows.set(key, {
+      model,
+      client,
+      priority,
+      waiting: (before?.waiting ?? 0) + 1,
+      longest_ms: Math.round(Math.max(before?.longest_ms ?? 0, waitedMs)),
+      soonest_refusal_ms: Math.round(Math.min(before?.soonest_refusal_ms ?? Infinity, leftMs)),
+    });
+  }
+  return [...rows.values()].sort((a, b) => b.longest_ms - a.longest_ms);
+}
+
+export function showActive(account: Account, now: Millis): ActiveRequest {
+  return {
+    id: account.requestId,
+    route: account.route,
+    model: account.model,
+    client: account.client,
+    phase: account.phase,
+    backend: account.phase === 'queued' ? null : account.backend,
+    reason: account.phase === 'queued' ? null : account.reason,
+    stream: account.stream,
+    attempts: account.attempts,
+    age_ms: Math.round(now - account.startedAt),
+    first_byte_ms: rounded(account.firstByteMs),
+    output_tokens: account.meter?.outputSoFar() ?? 0,
+  };
+}
+
+/** `endedAt`: epoch milliseconds. */
+export function showFinished(event: RequestFinished, endedAt: number): FinishedRequest {
+  const { loadMs, outputMs, outputTokens, promptTokens } = event.usage;
+  const isTimed = outputTokens !== undefined && outputMs !== undefined && outputMs > 0;
+  return {
+    id: event.requestId,
+    ended_at: endedAt,
+    route: event.route,
+    model: event.model,
+    client: event.client,
+    backend: event.backend,
+    reason: event.reason,
+    warm: event.warm,
+    stream: event.stream,
+    attempts: event.attempts,
+    failovers: event.failovers,
+    status: event.status,
+    outcome: event.outcome,
+    queue_ms: Math.round(event.queueMs),
+    first_byte_ms: rounded(event.firstByteMs),
+    duration_ms: Math.round(event.durationMs),
+    prompt_tokens: promptTokens ?? null,
+    output_tokens: outputTokens ?? null,
+    load_ms: rounded(loadMs ?? null),
+    tokens_per_second: isTimed ? Math.round((outputTokens / outputMs) * 10_000) / 10 : null,
+  };
+}
+
+/** How long ago instead of when, because the clock's zero means nothing outside. */
+export function showDecision(decision: CoreDecision, now: Millis): Decision {
+  const { at, backend, model, options, why } = decision;
+  const told = { ago_ms: Math.round(now - at), model, options, backend, why };
+  switch (decision.kind) {
+    case 'sent':
+      return {
+        kind: 'sent',
+        job: decision.job,
+        ...told,
+        reason: decision.reason,
+        waited_ms: Math.round(decision.waitedMs),
+        candidates: decision.candidates.map(showCandidate),
+      };
+    case 'held':
+      return {
+        kind: 'held',
+        job: decision.job,
+        ...told,
+        instead: decision.instead,
+        for_ms: Math.round(decision.forMs),
+        candidates: decision.candidates.map(showCandidate),
+      };
+    case 'placed':
+      return {
+        kind: 'placed',
+        ...told,
+        evicted: [...decision.evicted],
+        price_ms: Math.round(decision.priceMs),
+        regret_ms: Math.round(decision.regretMs),
+        waiting: decision.waiting,
+      };
+  }
+}
+
+function showCandidate(
+  candidate: Extract<CoreDecision, { kind: 'sent' }>['candidates'][number],
+): Extract<Decision, { kind: 'sent' }>['candidates'][number] {
+  const { backend, cachedTokens, free, loadMs, phase, prefillMs, totalMs, waitMs } = candidate;
+  return {
+    backend,
+    phase,
+    free,
+    wait_ms: Math.round(waitMs),
+    load_ms: Math.round(loadMs),
+    prefill_ms: Math.round(prefillMs),
+    cached_tokens: Math.round(cachedTokens),
+    total_ms: Math.round(totalMs),
+  };
+}
+
+function rounded(value: number | null): number | null {
+  return value === null ? null : Math.round(value);
+}
