@@ -155,6 +155,14 @@ describe('the pages together', () => {
     }
   });
 
+  it('explain every finding of the doctor, and only those', async () => {
+    const table = page('docs/operations.md').split('| Finding | What it is |')[1]!.split('\n\n')[0]!;
+    const documented = all(table, /^\| (.+?) \|/gm).flatMap((cell) => all(cell, /`([\w-]+)`/g));
+    const source = `${await read('src/cli/doctor/checks.ts')}${await read('src/cli/doctor/unanswered.ts')}`;
+    const found = all(source, /(?:(?:error|warning)\(\s*|code: )'([a-z]+(?:-[a-z]+)*)'/g);
+    assert.deepEqual(documented.sort(), [...new Set(found)].sort());
+  });
+
   it('show a configuration that loads without a complaint', async () => {
     const [text] = all(page('README.md'), /```yaml\n([\s\S]*?)```/g);
     assert.ok(parse(text!));

@@ -3,9 +3,9 @@
  * core's business), undici's own timers off and ours on, HTTP/1.1 only, redirects never followed, TLS verified.
  */
 import { Client, Pool, type Dispatcher } from 'undici';
-import { readFileSync } from 'node:fs';
-import type { BackendAuth, BackendSpec, BackendTls } from '../core/backend.ts';
+import type { BackendSpec } from '../core/backend.ts';
 import type { Clock, Millis, Timer } from '../core/types.ts';
+import { credential, tlsOptions } from './connection.ts';
 import { failure, failureOf, type BackendFailure } from './failure.ts';
 import { startUpload, type UploadAsk, type UploadCall } from './upload.ts';
 
@@ -116,22 +116,6 @@ function dispatch(to: Dispatcher, request: Dispatcher.DispatchOptions, call: Ups
     // undici throws synchronously only for a request it would not send (bad header, closed pool).
     queueMicrotask(() => call.fail(failureOf(error, false, false)));
   }
-}
-
-function credential(auth: BackendAuth | undefined): string[] {
-  if (auth === undefined) return [];
-  return auth.header === undefined ? ['Authorization', `Bearer ${auth.token}`] : [auth.header, auth.token];
-}
-
-function tlsOptions(tls: BackendTls | undefined): Record<string, unknown> {
-  if (tls === undefined) return {};
-  const options: Record<string, unknown> = { rejectUnauthorized: !tls.insecureSkipVerify };
-  for (const part of ['ca', 'cert', 'key'] as const) {
-    const file = tls[part];
-    if (file !== undefined) options[part] = readFileSync(file);
-  }
-  if (tls.servername !== undefined) options['servername'] = tls.servername;
-  return options;
 }
 
 /** Where a call is; the timer that applies follows from it. */

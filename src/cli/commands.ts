@@ -28,6 +28,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: '[REQUEST-ID]: ask a running gateway why requests went where they went',
     load: async () => (await import('./explain.ts')).explainCommand,
   },
+  doctor: {
+    summary:
+      '[--json]: look for what is wrong with backends, machine and gateway, and say what to do; exit 1 on errors',
+    load: async () => (await import('./doctor/doctor.ts')).doctorCommand,
+  },
   config: {
     summary: '--effective: print the merged configuration, each value with its source',
     load: async () => (await import('./config.ts')).configCommand,

@@ -41,7 +41,11 @@ export async function begin(config: Config, sources: BeginningSources): Promise<
   return assemble([], { ...config.simulate, count: simulatedByDefault }, sources.system, note);
 }
 
-async function findLocal(config: Config, { ollamaHost, askVersion }: BeginningSources): Promise<string | null> {
+/** The URL of an Ollama on this machine, or null. */
+export async function findLocal(
+  config: Config,
+  { ollamaHost, askVersion }: Omit<BeginningSources, 'system'>,
+): Promise<string | null> {
   const wished = ollamaHost === undefined || ollamaHost.trim() === '' ? [] : [completeUrl(ollamaHost.trim())];
   for (const url of new Set([...wished, 'http://127.0.0.1:11434'])) {
     const { host, port } = config.listen.address;

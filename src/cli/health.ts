@@ -1,7 +1,7 @@
 /** `llamero health`: whether the gateway that this configuration describes is alive; for a container's health check. */
 import { get } from 'node:http';
-import type { Address } from '../core/options.ts';
 import { formatAddress } from '../config/units.ts';
+import { reachable } from './reachable.ts';
 import { readConfig } from './read-config.ts';
 import type { Io } from './io.ts';
 
@@ -15,12 +15,6 @@ export async function healthCommand(argv: readonly string[], io: Io): Promise<nu
   if (answer === 200) return 0;
   io.stderr.write(`llamero: ${url} ${typeof answer === 'number' ? `answered ${answer}` : answer}\n`);
   return 1;
-}
-
-/** A wildcard address is one to listen on; the machine itself is reached by its loopback address. */
-function reachable({ host, port }: Address): Address {
-  if (host === '0.0.0.0') return { host: '127.0.0.1', port };
-  return host === '::' ? { host: 'localhost', port } : { host, port };
 }
 
 /** The status, or a sentence's end that says why there is none. */
