@@ -39,6 +39,7 @@ export type Event =
       readonly backend: BackendId;
       readonly ms: Millis;
       readonly warm: boolean;
+      readonly traceId?: string | null;
     }
   | {
       readonly kind: 'backend-state';

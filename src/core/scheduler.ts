@@ -65,6 +65,8 @@ export interface Lease {
 
 export interface SchedulerView {
   readonly waiting: number;
+  /** How many may wait. */
+  readonly limit: number;
   /** Null for jobs that need no model. */
   readonly waitingByModel: ReadonlyMap<ModelName | null, number>;
   readonly leases: number;
@@ -164,6 +166,7 @@ class Dispatcher implements Scheduler {
     const first = this.#queue.firstToExpire;
     return {
       waiting: this.#queue.size,
+      limit: this.#options.limit,
       waitingByModel: this.#queue.countByModel(),
       leases: this.#leases,
       nextTimeoutMs: first === undefined ? null : first.deadline - this.#clock.now(),

@@ -13,7 +13,7 @@ import { createUsageStripper } from '../dialects/usage-stripper.ts';
 import type { Account } from './account.ts';
 import { answerError, cutWithError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
-import { ownHeaders, requestHeaders, retryAfterMs } from './headers.ts';
+import { ownHeaders, requestHeaders, retryAfterMs, traceIdOf } from './headers.ts';
 import { Relay, type AttemptResult, type HeldAnswer } from './relay.ts';
 import type { Resumer } from './resume.ts';
 import type { Pulse } from './streams.ts';
@@ -118,7 +118,9 @@ function ask(
     // The first byte of a whole answer is its last token, not its first.
     if (!reading.stream) return;
     const { backend, warm } = lease;
-    emit({ kind: 'first-token', route: route.path, model: job.model, backend, ms: account.firstByteMs ?? ms, warm });
+    const traceId = traceIdOf(exchange.headers['traceparent']);
+    const { model } = job;
+    emit({ kind: 'first-token', route: route.path, model, backend, ms: account.firstByteMs ?? ms, warm, traceId });
   };
   const stripper = asksForUsage ? createUsageStripper() : null;
   const relay = new Relay({

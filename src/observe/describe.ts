@@ -11,13 +11,14 @@ export function describeMetrics(): string {
   const buckets = catalogue.flatMap(({ name, buckets }) =>
     buckets === undefined ? [] : [`| \`${name}\` | \`${buckets}\` | ${defaultBuckets[buckets].join(' ')} |`],
   );
+  const traced = catalogue.filter((spec) => spec.exemplars).map(({ name }) => `\`${name}\``);
   const labels = Object.entries(explainedLabels).map(([name, text]) => `| \`${name}\` | ${text} |`);
   return `# Metrics
 
 <!-- Generated from src/observe/catalogue.ts by \`npm run gen\`; edit that file. -->
 
 \`GET /metrics\`, on the public and on the admin listener. Plain Prometheus text, or OpenMetrics with exemplars (trace ids) when
-the scraper asks for \`application/openmetrics-text\`.
+the scraper asks for \`application/openmetrics-text\`: ${traced.join(', ')} have them.
 
 | Metric | Type | Labels | What it says |
 | --- | --- | --- | --- |
@@ -46,6 +47,9 @@ ${buckets.join('\n')}
 
 const explainedLabels: Readonly<Record<LabelName, string>> = {
   route: 'Template of the route, such as `/api/chat`; `other` for unknown paths.',
+  client:
+    'Name of a key, a user, a token or a CLI, of the first `metrics.clients` of them; `address` for who is known by nothing else; ' +
+    '`other` for the rest.',
   model: 'Canonical name of a model some backend has; `other` for every other name; empty when the request needs none.',
   backend: 'Name of a configured backend; empty when none was asked. Its series go when it is removed.',
   outcome:

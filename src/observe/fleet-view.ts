@@ -1,6 +1,6 @@
 /** What observe wants to see of the fleet when it is scraped; core's own views have all of it. */
 import type { BackendView as FleetBackendView } from '../core/fleet.ts';
-import type { ModelName } from '../core/types.ts';
+import type { SchedulerView } from '../core/scheduler.ts';
 
 export type BackendView = Pick<
   FleetBackendView,
@@ -9,6 +9,5 @@ export type BackendView = Pick<
 
 export interface FleetView {
   readonly backends: readonly BackendView[];
-  /** Waiting requests by model; null for those that need none. */
-  readonly waiting: ReadonlyMap<ModelName | null, number>;
+  readonly queue: Pick<SchedulerView, 'limit' | 'waitingByModel'>;
 }

@@ -58,7 +58,10 @@ export function createGauges(deps: GaugesDependencies): Gauges {
 }
 
 function readFleet(fleet: FleetView, add: Put, { modelLabel, isSimulated }: GaugesDependencies): void {
-  for (const [model, depth] of fleet.waiting) add('queueDepth', { model: modelLabel(model) }, depth);
+  // The series without a model is always there, so that the sum over an empty queue is 0 and not nothing.
+  add('queueDepth', { model: '' }, 0);
+  for (const [model, depth] of fleet.queue.waitingByModel) add('queueDepth', { model: modelLabel(model) }, depth);
+  add('queueLimit', {}, fleet.queue.limit);
   for (const view of fleet.backends) {
     const backend = view.id;
     let withoutModel = view.inFlight;
@@ -113,6 +116,8 @@ function readSelf({ sample, startedAt, reload, build, series }: Snapshot, add: P
   add('seriesBudget', {}, series.budget);
   add('cpu', {}, sample.cpuSeconds);
   add('residentMemory', {}, sample.residentBytes);
+  if (sample.openDescriptors !== null) add('openDescriptors', {}, sample.openDescriptors);
+  if (sample.maxDescriptors !== null) add('maxDescriptors', {}, sample.maxDescriptors);
   add('startTime', {}, startedAt);
   add('heapUsed', {}, sample.heapUsedBytes);
   add('externalMemory', {}, sample.externalBytes);

@@ -7,6 +7,7 @@ import { defaultBuckets, told, type BucketName, type ToldName } from './catalogu
 import { expose, formatFor, type Exposition, type Format, type Row } from './exposition.ts';
 import type { FleetView } from './fleet-view.ts';
 import { createGauges } from './gauges.ts';
+import { ClientCounts } from './client-counts.ts';
 import { watchProcess } from './process-watch.ts';
 import { RequestCounts } from './request-counts.ts';
 import { createSeries, other, type Series } from './series.ts';
@@ -29,8 +30,16 @@ export const MetricsOptions = Type.Object(
       minimum: 100,
       maximum: 1_000_000,
     }),
+    clients: Type.Integer({
+      description:
+        'How many clients are told apart in `llamero_client_tokens_total` and `llamero_client_requests_total`, first come, first ' +
+        'served; 0 keeps both empty. Names of keys and users then stand in the metrics, addresses never do.',
+      default: 0,
+      minimum: 0,
+      maximum: 10_000,
+    }),
     exemplars: Type.Boolean({
-      description: 'Whether OpenMetrics output links request durations to trace ids.',
+      description: 'Whether OpenMetrics output links durations to trace ids.',
       default: true,
     }),
     buckets: Type.Object(
@@ -76,6 +85,7 @@ export function createMetrics(deps: MetricsDependencies, options: MetricsOptions
   ) as Record<BucketName, number[]>;
   const series = createSeries({ budget: options.seriesBudget, exemplars: options.exemplars, buckets: ascending });
   const requests = new RequestCounts(series);
+  const clients = new ClientCounts(series, options.clients);
   const modelLabel = (model: ModelName | null) =>
     model === null || model === '' ? '' : deps.isKnownModel(model) ? model : other;
   const gauges = createGauges({ modelLabel, isSimulated: deps.isSimulated });
@@ -95,7 +105,7 @@ export function createMetrics(deps: MetricsDependencies, options: MetricsOptions
     requests.forget();
     series.keepOnly(new Set(fleet.backends.map(({ id }) => id)));
     const usage = { size: series.size, budget: options.seriesBudget };
-    gauges.read({ fleet, sample: watch.sample(), startedAt, reload, build, series: usage });
+    gauges.read({ fleet, sample: await watch.sample(), startedAt, reload, build, series: usage });
     return expose(rows(), format);
   }
 
@@ -104,8 +114,10 @@ export function createMetrics(deps: MetricsDependencies, options: MetricsOptions
       try {
         if (event.kind === 'config-reloaded')
           reload = { ok: event.ok, at: event.ok ? deps.wallNow() / 1000 : reload.at };
-        else if (event.kind === 'request-finished') requests.count(event, modelLabel(event.model));
-        else count(series, modelLabel, event);
+        else if (event.kind === 'request-finished') {
+          requests.count(event, modelLabel(event.model));
+          clients.count(event);
+        } else count(series, modelLabel, event);
       } catch {
         // Whoever emits must not learn that counting failed; that it did is itself counted.
         series.add('bugs', {}, 1);
@@ -134,7 +146,7 @@ function count(
     case 'first-token': {
       const { route, backend } = event;
       const labels = { route, backend, model: modelLabel(event.model), warm: String(event.warm) };
-      series.add('firstToken', labels, event.ms / 1000);
+      series.add('firstToken', labels, event.ms / 1000, event.traceId);
       return;
     }
     case 'attempt-failed':

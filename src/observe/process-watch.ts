@@ -4,6 +4,7 @@
  */
 import { constants, monitorEventLoopDelay, performance, PerformanceObserver } from 'node:perf_hooks';
 import { cpuUsage, memoryUsage } from 'node:process';
+import { readFile, readdir } from 'node:fs/promises';
 
 export interface ProcessSample {
   readonly cpuSeconds: number;
@@ -14,11 +15,14 @@ export interface ProcessSample {
   readonly loopUtilization: number;
   /** Seconds the loop came late, since the previous sample. */
   readonly loopLag: { readonly mean: number; readonly p99: number; readonly max: number };
+  /** File descriptors in use and allowed; null where the system doesn't tell. */
+  readonly openDescriptors: number | null;
+  readonly maxDescriptors: number | null;
 }
 
 export interface ProcessWatch {
   /** Reads, and starts the next period. */
-  sample(): ProcessSample;
+  sample(): Promise<ProcessSample>;
   close(): void;
 }
 
@@ -38,7 +42,9 @@ export function watchProcess(collected: (kind: string, seconds: number) => void)
   let utilization = performance.eventLoopUtilization();
 
   return {
-    sample() {
+    async sample() {
+      const openDescriptors = await countDescriptors();
+      const maxDescriptors = await descriptorLimit();
       const before = utilization;
       utilization = performance.eventLoopUtilization();
       const cpu = cpuUsage();
@@ -56,6 +62,8 @@ export function watchProcess(collected: (kind: string, seconds: number) => void)
         externalBytes: memory.external,
         loopUtilization: performance.eventLoopUtilization(utilization, before).utilization,
         loopLag,
+        openDescriptors,
+        maxDescriptors,
       };
     },
     close() {
@@ -63,6 +71,19 @@ export function watchProcess(collected: (kind: string, seconds: number) => void)
       observer.disconnect();
     },
   };
+}
+
+/** The one that is opened to look is not counted. */
+async function countDescriptors(): Promise<number | null> {
+  const names = await readdir('/proc/self/fd').catch(() => null);
+  return names === null ? null : names.length - 1;
+}
+
+async function descriptorLimit(): Promise<number | null> {
+  const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '');
+  const [, soft] = /^Max open files\s+(\w+)/m.exec(limits) ?? [];
+  if (soft === undefined) return null;
+  return soft === 'unlimited' ? Infinity : Number(soft);
 }
 
 const kindNames: ReadonlyMap<number, string> = new Map([

@@ -43,7 +43,7 @@ export class RequestCounts {
     const usual = this.#usualOf(event, model);
     usual.requests(1, null);
     usual.duration(event.durationMs / 1000, event.traceId);
-    usual.queueWait(event.queueMs / 1000, null);
+    usual.queueWait(event.queueMs / 1000, event.traceId);
     if (event.overheadMs !== undefined) usual.overhead(event.overheadMs / 1000, null);
     usual.decisions(1, null);
     if (event.failovers > 0) this.#series.add('failovers', { outcome: event.outcome }, event.failovers);
@@ -91,7 +91,7 @@ export class RequestCounts {
     series.add('duration', { route, model, outcome }, event.durationMs / 1000, traceId);
 
     const waited = waitOutcome(event);
-    if (waited !== null) series.add('queueWait', { model, outcome: waited }, event.queueMs / 1000);
+    if (waited !== null) series.add('queueWait', { model, outcome: waited }, event.queueMs / 1000, traceId);
     if (event.overheadMs !== undefined) series.add('overhead', { route }, event.overheadMs / 1000);
     if (event.reason !== null) series.add('routingDecisions', { reason: event.reason }, 1);
     if (event.failovers > 0) series.add('failovers', { outcome }, event.failovers);

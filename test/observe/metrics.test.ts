@@ -149,6 +149,31 @@ describe('metrics', () => {
   });
 });
 
+describe('metrics by client', () => {
+  const value = async (metrics: Metrics, name: string, labels: Record<string, string>) =>
+    valueOf(await scrape(metrics), `llamero_client_${name}_total`, labels);
+
+  it('are empty until they are asked for', async (t) => {
+    const metrics = metricsWith();
+    t.after(() => metrics.close());
+    metrics.observe(finished({ client: 'key:lab' }));
+    assert.equal(await value(metrics, 'tokens', {}), undefined);
+  });
+
+  it('tell apart as many as are allowed, and never an address', async (t) => {
+    const metrics = metricsWith({}, { clients: 2 });
+    t.after(() => metrics.close());
+    const clients = ['key:lab', 'user:ann', 'token:bob', 'cli:carl', '2001:db8::1', '192.0.2.7', 'key:lab'];
+    for (const client of clients) metrics.observe(finished({ client, usage: { promptTokens: 7, outputTokens: 50 } }));
+    assert.equal(await value(metrics, 'tokens', { client: 'key:lab', type: 'output' }), 100);
+    assert.equal(await value(metrics, 'tokens', { client: 'user:ann', type: 'input' }), 7);
+    assert.equal(await value(metrics, 'tokens', { client: 'other', type: 'input' }), 14);
+    assert.equal(await value(metrics, 'requests', { client: 'address', outcome: 'ok' }), 2);
+    const text = (await metrics.render(undefined)).body;
+    for (const hidden of ['token:bob', 'carl', '2001:db8', '192.0.2']) assert.ok(!text.includes(hidden), hidden);
+  });
+});
+
 describe('gauges', () => {
   it('show the fleet as it is at the scrape', async (t) => {
     const view = {
@@ -172,10 +197,13 @@ describe('gauges', () => {
         }),
         backend({ id: 'gpu2', resident: null, version: null, slots: Infinity }),
       ],
-      waiting: new Map([
-        ['llama3.2:3b', 5],
-        [null, 1],
-      ]),
+      queue: {
+        limit: 30,
+        waitingByModel: new Map([
+          ['llama3.2:3b', 5],
+          [null, 1],
+        ]),
+      },
     };
     const metrics = metricsWith({ view: () => view, isSimulated: (id) => id === 'gpu2' });
     t.after(() => metrics.close());
@@ -186,6 +214,7 @@ describe('gauges', () => {
     assert.equal(value('inflight_requests', { backend: 'gpu2' }), 0);
     assert.equal(value('queue_depth', { model: 'llama3.2:3b' }), 5);
     assert.equal(value('queue_depth', { model: '' }), 1);
+    assert.equal(value('queue_limit'), 30);
     assert.equal(value('backend_up', { backend: 'gpu1' }), 0);
     assert.equal(value('backend_up', { backend: 'gpu2' }), 1);
     assert.equal(value('backend_state', { backend: 'gpu1', state: 'ejected' }), 1);
@@ -296,14 +325,19 @@ describe('exposition', () => {
     for (const event of Object.values(events)) metrics.observe(event);
     const traceId = '0af7651916cd43dd8448eb211c80319c';
     metrics.observe(finished({ traceId }));
+    metrics.observe({ ...events['first-token'], traceId });
     const { contentType, body } = await metrics.render(openMetrics);
     assert.equal(contentType, 'application/openmetrics-text; version=1.0.0; charset=utf-8');
     const families = readExposition(body, 'openmetrics');
     assert.equal(valueOf(families, 'llamero_requests_total'), 2);
-    const exemplars = [...families.values()]
-      .flatMap(({ samples }) => samples.map(({ exemplar }) => exemplar))
-      .filter(Boolean);
-    assert.deepEqual(exemplars, [{ trace_id: traceId }]);
+    const linked = [...families.values()].flatMap(({ name, samples }) =>
+      samples.flatMap(({ exemplar }) => (exemplar === null ? [] : [{ name, exemplar }])),
+    );
+    const expected = ['request_duration', 'time_to_first_token', 'queue_wait'];
+    assert.deepEqual(
+      linked,
+      expected.map((name) => ({ name: `llamero_${name}_seconds`, exemplar: { trace_id: traceId } })),
+    );
   });
 
   it('has no exemplars when they are off', async (t) => {

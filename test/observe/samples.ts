@@ -116,12 +116,13 @@ export function backend(changes: Partial<BackendView> = {}): BackendView {
 }
 
 export function fleet(...backends: BackendView[]): FleetView {
-  return { backends, waiting: new Map() };
+  return { backends, queue: { limit: 1000, waitingByModel: new Map() } };
 }
 
 const { garbageCollection: _, ...buckets } = defaultBuckets;
 export const metricsOptions: MetricsOptions = {
   seriesBudget: 5000,
+  clients: 0,
   exemplars: true,
   buckets: Object.fromEntries(
     Object.entries(buckets).map(([name, list]) => [name, [...list]]),
