@@ -7,9 +7,9 @@ LABEL org.opencontainers.image.title="llamero" \
 
 WORKDIR /opt/llamero
 
-# The optional packages are the project's own Node for machines without one; here the image brings it.
+# Among the optional packages are those for traces, and the project's own Node for machines without one; that, the image brings.
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev --omit=optional && npm cache clean --force
+RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force && rm -rf node_modules/node-linux-*
 
 COPY LICENSE ./
 COPY config config

@@ -42,6 +42,7 @@ const paths = [
   'docs/operations.md',
   'docs/routing.md',
   'docs/tracing.md',
+  'docs/runbooks.md',
   'docs/style.md',
   ...decisions,
 ];

@@ -10,6 +10,7 @@ import { failures, type FailureKind } from '../src/core/errors.ts';
 import { openApiDocument } from '../src/http/admin/openapi.ts';
 import packageFile from '../package.json' with { type: 'json' };
 import { describeMetrics } from '../src/observe/describe.ts';
+import { dashboard } from './dashboard.ts';
 
 export interface GeneratedFile {
   /** From the root of the repository. */
@@ -24,7 +25,19 @@ export function generatedFiles(): readonly GeneratedFile[] {
     { path: 'docs/errors.md', text: errorsPage() },
     { path: 'docs/metrics.md', text: describeMetrics() },
     { path: 'docs/openapi.json', text: `${JSON.stringify(openApiDocument(packageFile.version), null, 2)}\n` },
+    ...dashboards.map((path) => ({ path, text: `${JSON.stringify(dashboard(), null, 2)}\n` })),
+    ...chartRules(),
   ];
+}
+
+/** For Grafana's own provisioning, and in the chart, which can only read files of its own. */
+const dashboards = ['deploy/grafana/dashboards/llamero.json', 'deploy/helm/llamero/files/dashboard.json'];
+
+function chartRules(): GeneratedFile[] {
+  return ['recording.yml', 'alerts.yml'].map((name) => ({
+    path: `deploy/helm/llamero/files/${name}`,
+    text: readFileSync(new URL(`../deploy/prometheus/${name}`, import.meta.url), 'utf8'),
+  }));
 }
 
 /** The files whose text on disk is another than the code says. */

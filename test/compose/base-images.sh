@@ -34,7 +34,7 @@ root() {
 }
 
 if ! has "$node_image"; then
-  root ''
+  root libatomic1
   npm=$(npm root --global)/npm
   install -m 755 "$(readlink -f node_modules/.bin/node)" "$work/root/usr/local/bin/node"
   mkdir -p "$work/root/usr/local/lib/node_modules"

@@ -73,7 +73,12 @@ describe('label values', () => {
     const counted = await gateway.metric('llamero_requests_total');
     const rng = seededRng(6);
     await askAll(Array.from({ length: asked }, () => strange(rng)).values());
-    assert.deepEqual(await series(gateway), before);
-    assert.ok((await gateway.metric('llamero_requests_total')) - counted > asked / 5, 'those that reached the journey were counted');
+    const known = new Set(before);
+    const added = (await series(gateway)).filter((name) => !known.has(name));
+    assert.deepEqual(added.slice(0, 5), [], `${added.length} new series`);
+    assert.ok(
+      (await gateway.metric('llamero_requests_total')) - counted > asked / 5,
+      'those that reached the journey were counted',
+    );
   });
 });
