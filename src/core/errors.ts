@@ -175,14 +175,15 @@ export type FailureCode = keyof typeof failures;
 /** The one error type that crosses rooms. The message is a sentence for the caller; it never holds a URL, prompt or credential. */
 export class GatewayError extends Error {
   readonly code: FailureCode;
-  /** Whole milliseconds after which a retry may succeed; a second for every 503 that does not know better. */
+  /** Whole milliseconds after which a retry may succeed; a second for every 429 and 503 that does not know better. */
   readonly retryAfterMs: number | undefined;
 
   constructor(code: FailureCode, message: string, options: { cause?: unknown; retryAfterMs?: number } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'GatewayError';
     this.code = code;
-    this.retryAfterMs = options.retryAfterMs ?? (failures[code].status === 503 ? 1000 : undefined);
+    const { status } = failures[code];
+    this.retryAfterMs = options.retryAfterMs ?? (status === 503 || status === 429 ? 1000 : undefined);
   }
 
   get kind(): FailureKind {

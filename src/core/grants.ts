@@ -66,19 +66,26 @@ export const GrantOptions = Type.Object(
     contextLength: count('The largest `num_ctx` it may ask for; a larger one is lowered to it.'),
     maxOutputTokens: count('The most tokens one answer may have; a larger or missing limit is lowered to it.'),
     keepAlive: Type.Optional(
-      Duration({ description: 'The longest `keep_alive` it may ask for; a longer one is lowered to it.' }),
+      Duration({
+        description: 'The longest `keep_alive` it may ask for; a longer one is lowered to it.',
+        minimum: '1s',
+      }),
     ),
     images: Type.Optional(
       Type.Integer({ description: 'The most images one request may carry; 0 means none.', minimum: 0 }),
     ),
     inputs: count('The most texts one request may have embedded.'),
     raw: Type.Boolean({
-      description: 'Whether prompts may go round the model’s own template: `raw`, `template`, `suffix`, `context`.',
+      description:
+        'Whether prompts may go round the model’s own template: `raw`, `template`, `suffix`, `context`, `_debug_render_only`. ' +
+        'Without it such a request is refused.',
       default: true,
     }),
     control: Type.Boolean({
       description:
-        'Whether a request may steer a backend’s memory: load, unload or pin a model, and set options that make it load anew.',
+        'Whether a request may steer a backend’s memory. Without it, one that only loads or unloads a model is refused, and from ' +
+        'others `keep_alive` and the options that make a model load anew are left out (`num_ctx` stays where `contextLength` ' +
+        'limits it).',
       default: true,
     }),
   },

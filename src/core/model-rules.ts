@@ -82,7 +82,8 @@ export interface Ruling {
   readonly keepAliveMs?: Millis;
 }
 
-export type RewriteKind = 'alias' | 'fallback' | 'num-ctx' | 'keep-alive';
+/** `grant`: the client’s own limits, not a rule. */
+export type RewriteKind = 'alias' | 'fallback' | 'num-ctx' | 'keep-alive' | 'grant';
 
 export interface ModelRules {
   /** Null when nothing changes. `canServe` tells whether some backend that is up has the model. */

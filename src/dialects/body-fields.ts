@@ -21,6 +21,8 @@ export interface Occurrence extends Span {
   readonly exact: boolean;
   /** The prompt in it, when the field is one that holds a prompt. */
   readonly pieces: PromptPieces | null;
+  /** False when the prompt in it was so large that its pieces are not all there is in it. */
+  readonly isWhole: boolean;
 }
 
 /** What to look for in a body: names of fields, in lower case, and of what sort they are. */
@@ -78,11 +80,11 @@ export class BodyFields {
     eachMember(body, 0, (key, start) => {
       const name = foldedKey(key);
       const sort = names.get(name);
-      const { end, pieces } = valueOf(body, start, sort);
+      const { end, pieces, isWhole } = valueOf(body, start, sort);
       mustBeLiteral(body, start, end);
       if (sort !== undefined) {
         mustBeShortString(body, start, end);
-        this.#add(name, { start, end, exact: isPlainKey(key) || decodeString(key) === name, pieces });
+        this.#add(name, { start, end, exact: isPlainKey(key) || decodeString(key) === name, pieces, isWhole });
       }
       return end;
     });
@@ -158,11 +160,11 @@ function valueOf(
   body: string,
   start: number,
   sort: 'plain' | 'prompt' | 'media' | undefined,
-): { readonly end: number; readonly pieces: PromptPieces | null } {
+): Pick<Occurrence, 'end' | 'pieces' | 'isWhole'> {
   if (sort === 'prompt') {
     return collectPieces(body, start);
   }
-  return sort === 'media' ? collectMedia(body, start) : { end: valueEnd(body, start), pieces: null };
+  return sort === 'media' ? collectMedia(body, start) : { end: valueEnd(body, start), pieces: null, isWhole: true };
 }
 
 /** Of a longer body only this much is looked at for a mistake; beyond, the body is taken for one that is cut. */

@@ -2,6 +2,7 @@
  * What a policy for one client has to know of a body beyond what routing needs: what it asks for that costs more, opens a side
  * door, or could be read in two ways. Like a reading it is taken from the outline, and never throws for what Ollama would take.
  */
+import type { Feature, Wishes } from '../core/limits.ts';
 import type { Millis } from '../core/types.ts';
 import { type BodyFields, fieldNames, readFields } from './body-fields.ts';
 import type { Route } from './dialect.ts';
@@ -11,36 +12,13 @@ import { BOUNDARY_PIECE, MEDIA_PIECE } from './prompt-pieces.ts';
 import { loadOrUnload, outputLimit } from './reading.ts';
 import { statedOptions } from './runner-options.ts';
 
-/** Things a request may ask for that a policy may want to forbid. */
-export type Feature =
-  | 'load'
-  | 'unload'
-  /** `keep_alive` below zero: the model stays for ever. */
-  | 'pin'
-  /** Some option that shapes the runner, and so may reload the model. */
-  | 'runner-options'
-  | 'raw'
-  | 'template'
-  | 'system'
-  | 'suffix'
-  | 'context'
-  | 'debug-render'
-  | 'tools'
-  | 'format'
-  | 'images';
-
-export interface Inspection {
+export interface Inspection extends Wishes {
   /** Names of fields that stand there twice or under another spelling. */
   readonly ambiguous: readonly string[];
   /** Every model it names, as spelled: what it runs, copies, makes, or makes from. */
   readonly models: readonly string[];
-  readonly features: ReadonlySet<Feature>;
-  readonly contextLength: number | null;
+  /** The most that any of its limits on output allows; null when none is stated. */
   readonly maxOutputTokens: number | null;
-  readonly keepAliveMs: Millis | null;
-  readonly images: number;
-  /** Texts to embed. */
-  readonly inputs: number;
 }
 
 const NAMES = fieldNames({
@@ -55,14 +33,17 @@ const NAMES = fieldNames({
 export function inspect(route: Route, body: Uint8Array): Inspection {
   return readFields(body, NAMES, route.dialect === 'ollama' ? 'missing request body' : 'EOF', (fields) => {
     const options = statedOptions(fields);
-    const images = count(fields, ['images', 'messages', 'input'], MEDIA_PIECE);
+    const images = countImages(fields);
+    const outputLimits = outputLimitsOf(route, fields, options.outputLimit);
     const keepAliveMs = keepAliveOf(fields);
     return {
       ambiguous: fields.ambiguousNames,
       models: ['model', 'name', 'source', 'destination', 'from'].flatMap((name) => fields.text(name) ?? []),
       features: new Set(featuresOf(route, fields, { images, keepAliveMs, runner: options.runner })),
       contextLength: options.contextLength,
-      maxOutputTokens: options.maxOutputTokens ?? compatibleLimit(fields),
+      runnerOptions: options.names,
+      outputLimits,
+      maxOutputTokens: outputLimit(Math.max(0, ...[...outputLimits.values()].map((limit) => limit ?? 0))),
       keepAliveMs,
       images,
       inputs: countInputs(fields),
@@ -117,7 +98,10 @@ function isSet(fields: BodyFields, name: string): boolean {
 function isEmptyPrompt(route: Route, fields: BodyFields): boolean {
   switch (route.path) {
     case '/api/generate':
+    case '/api/embeddings':
       return !isSet(fields, 'prompt');
+    case '/api/embed':
+      return !isSet(fields, 'input');
     case '/api/chat': {
       const messages = fields.last('messages');
       return messages === null || messages.pieces?.length === 0;
@@ -127,11 +111,31 @@ function isEmptyPrompt(route: Route, fields: BodyFields): boolean {
   }
 }
 
-function compatibleLimit(fields: BodyFields): number | null {
-  const names = ['max_completion_tokens', 'max_tokens', 'max_output_tokens'];
-  return outputLimit(
-    names.map((name) => fields.numberAt(fields.lastPlain(name))).find((limit) => limit !== null) ?? null,
-  );
+/** Fields of the other APIs; the first is the one that every version of Ollama reads. */
+const OUTPUT_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  '/v1/chat/completions': ['max_tokens', 'max_completion_tokens'],
+  '/v1/completions': ['max_tokens'],
+  '/v1/responses': ['max_output_tokens'],
+  '/v1/messages': ['max_tokens'],
+};
+
+function outputLimitsOf(
+  route: Route,
+  fields: BodyFields,
+  predicted: number | null,
+): ReadonlyMap<string, number | null> {
+  if (route.path === '/api/generate' || route.path === '/api/chat') {
+    return new Map([['num_predict', predicted]]);
+  }
+  const names = OUTPUT_FIELDS[route.path] ?? [];
+  return new Map(names.map((name) => [name, fields.numberAt(fields.lastPlain(name))]));
+}
+
+/** More than there can be when there was too much to count. */
+function countImages(fields: BodyFields): number {
+  const names = ['images', 'messages', 'input'];
+  const isWhole = names.every((name) => fields.last(name)?.isWhole !== false);
+  return isWhole ? count(fields, names, MEDIA_PIECE) : Number.MAX_SAFE_INTEGER;
 }
 
 function count(fields: BodyFields, names: readonly string[], kind: number): number {

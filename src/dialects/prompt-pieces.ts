@@ -19,24 +19,32 @@ const MAX_DEPTH = 8;
 /** After so many values what is left of a field is taken as one text, so that a body of tiny ones costs little. */
 const MAX_VALUES = 30_000;
 
+export interface Collected {
+  readonly pieces: PromptPieces;
+  /** Where the value ends. */
+  readonly end: number;
+  /** False when there was so much of it that the rest was taken as one text, whatever is in it. */
+  readonly isWhole: boolean;
+}
+
 /**
- * The pieces of a prompt field at `start`; a boundary follows each element when it is an array, and the whole else. With them
- * where the value ends. Throws BrokenOutline.
+ * The pieces of a prompt field at `start`; a boundary follows each element when it is an array, and the whole else. Throws
+ * BrokenOutline.
  */
-export function collectPieces(body: string, start: number): { readonly pieces: PromptPieces; readonly end: number } {
+export function collectPieces(body: string, start: number): Collected {
   const collector = new Collector(body);
   const end =
     kindAt(body, start) === 'array'
       ? eachElement(body, start, (at) => collector.bound(collector.value(at, 1)))
       : collector.bound(collector.value(start, 0));
-  return { pieces: collector.pieces, end: end === STOP ? collector.rest(start) : end };
+  return collector.collected(start, end);
 }
 
 /** As above, of a field that holds images (or one), without boundaries. */
-export function collectMedia(body: string, start: number): { readonly pieces: PromptPieces; readonly end: number } {
+export function collectMedia(body: string, start: number): Collected {
   const collector = new Collector(body);
   const end = collector.media(start);
-  return { pieces: collector.pieces, end: end === STOP ? collector.rest(start) : end };
+  return collector.collected(start, end);
 }
 
 class Collector {
@@ -90,6 +98,12 @@ class Collector {
       this.pieces.push(BOUNDARY_PIECE, end, end);
     }
     return end;
+  }
+
+  /** What there is of the field at `start`, whose walk ended at `end` or was given up. */
+  collected(start: number, end: number): Collected {
+    const isWhole = end !== STOP;
+    return { end: isWhole ? end : this.rest(start), pieces: this.pieces, isWhole };
   }
 
   /** What of the field at `start` was not taken, as one text; returns where the field ends. */

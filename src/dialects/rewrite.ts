@@ -22,6 +22,8 @@ export interface BodyChanges {
   readonly options?: Readonly<Record<string, number | boolean | null>>;
   /** `keep_alive`: seconds, or a Go duration. */
   readonly keepAlive?: number | string;
+  /** Other members of the body, added where they do not stand; null takes an optional one’s effect away. */
+  readonly members?: Readonly<Record<string, number | null>>;
   /** Asks for the usage chunk of an OpenAI stream. */
   readonly includeUsage?: true;
 }
@@ -59,6 +61,9 @@ export function rewriteBody(bytes: Uint8Array, changes: BodyChanges): Buffer {
   }
   if (changes.keepAlive !== undefined) {
     set('keep_alive', jsonText(changes.keepAlive));
+  }
+  for (const [name, value] of Object.entries(changes.members ?? {})) {
+    set(name, JSON.stringify(value));
   }
   if (changes.options !== undefined) {
     setInner('options', changes.options, decodeString);

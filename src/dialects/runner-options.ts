@@ -22,6 +22,10 @@ const NO_STATEMENT: ReadonlySet<string> = new Set(['num_gpu=-1', 'num_thread=0',
 export interface StatedOptions {
   /** Canonical text of those that shape the runner, e.g. `num_ctx=8192,shift=false`; '' when none is stated. */
   readonly runner: string;
+  /** Names of those that shape the runner, `shift` among them. */
+  readonly names: readonly string[];
+  /** `num_predict` as it stands there; null when it does not. */
+  readonly outputLimit: number | null;
   /** The most tokens asked for; null when there is no limit. */
   readonly maxOutputTokens: number | null;
   /** The context length asked for; null when none is. */
@@ -45,9 +49,12 @@ export function statedOptions(fields: BodyFields): StatedOptions {
   const contextLength = values.get('num_ctx');
   values.delete('num_predict');
   const stated = [...values].map(([name, value]) => `${name}=${value}`).filter((text) => !NO_STATEMENT.has(text));
+  const predicted = typeof limit === 'number' ? limit : null;
   return {
+    names: [...values.keys()],
+    outputLimit: predicted,
     runner: stated.toSorted().join(','),
-    maxOutputTokens: outputLimit(typeof limit === 'number' ? limit : null),
+    maxOutputTokens: outputLimit(predicted),
     contextLength: typeof contextLength === 'number' ? contextLength : null,
   };
 }

@@ -13,6 +13,7 @@ import { blankReading } from '../dialects/reading.ts';
 import { receiveBody } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { ownHeaders, requestHeaders } from './headers.ts';
+import { isLimited } from './limits.ts';
 import { relayWhole } from './manage.ts';
 import { inOrder } from './proxy.ts';
 import { Relay } from './relay.ts';
@@ -28,6 +29,8 @@ const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'DELETE']);
 export function createForward(grounds: Grounds, timeouts: CallTimeouts): Forward {
   return (exchange, path, query) => {
     if (!methods.has(exchange.method) || !PATH.test(path) || !QUERY.test(query)) return false;
+    // What a route that nobody knows makes of a body, nobody can limit.
+    if (isLimited(exchange.client.grant)) return false;
     const dialect = dialects[dialectOfPath(path)];
     // In logs and metrics every such path is one: they are a client's text.
     const route: Route = {

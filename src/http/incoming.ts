@@ -2,9 +2,11 @@
 import { promisify } from 'node:util';
 import { constants, zstdDecompress } from 'node:zlib';
 import { needsZstd, zstdLimits } from '../dialects/content-encoding.ts';
+import type { Grant } from '../core/grants.ts';
 import type { Dialect, Reading, ReadContext, Route } from '../dialects/dialect.ts';
 import { blankReading } from '../dialects/reading.ts';
 import { rewriteBody } from '../dialects/rewrite.ts';
+import { applyLimits, refuseUnseen } from './limits.ts';
 import { applyRules, type RuleBook } from './rules.ts';
 
 export interface Incoming {
@@ -16,21 +18,36 @@ export interface Incoming {
   readonly isUnpacked: boolean;
 }
 
-/** Throws GatewayError `bad-request` for what is no JSON. */
+interface IncomingContext extends ReadContext {
+  readonly countTokens: boolean;
+  readonly book: RuleBook;
+  /** The client's. */
+  readonly grant: Grant;
+}
+
+/** Throws GatewayError `bad-request` for what is no JSON or can be read in two ways, and `forbidden` for what the grant denies. */
 export async function readIncoming(
   route: Route,
   dialect: Dialect,
   body: Buffer,
-  { countTokens, book, ...context }: ReadContext & { readonly countTokens: boolean; readonly book: RuleBook },
+  { countTokens, book, grant, ...context }: IncomingContext,
 ): Promise<Incoming> {
   const isCompressed = needsZstd(route, context.headers);
   const plain = isCompressed ? await decompressed(body) : body;
+  if (plain === null || isStrangelyCoded(context, isCompressed)) refuseUnseen(grant);
   // What can't be decompressed within Ollama's bounds is refused by whichever backend gets it, in Ollama's words.
   if (plain === null) return { reading: blankReading, body, asksForUsage: false, isUnpacked: false };
   const first = dialect.read(route, plain, context);
   const ruled = applyRules({ route, dialect, body: plain, reading: first }, context, book);
-  const isUnpacked = isCompressed && ruled !== null;
-  const { body: toSend, reading } = ruled ?? { body, reading: first };
+  const limited = applyLimits(
+    { route, dialect, ...(ruled ?? { body: plain, reading: first }) },
+    grant,
+    context,
+    book.emit,
+  );
+  const changed = limited ?? ruled;
+  const isUnpacked = isCompressed && changed !== null;
+  const { body: toSend, reading } = changed ?? { body, reading: first };
   const asksForUsage = countTokens && (!isCompressed || isUnpacked) && isUncounted(route, reading);
   return {
     reading,
@@ -44,6 +61,12 @@ export async function readIncoming(
 function isUncounted({ dialect, endpoint }: Route, { stream, wantsUsage, model }: Reading): boolean {
   const isOne = dialect === 'openai' && (endpoint === 'chat' || endpoint === 'completions');
   return isOne && stream && !wantsUsage && model !== null;
+}
+
+/** A coding that no Ollama of today undoes on the route; another day's would read another body than we do. */
+function isStrangelyCoded({ headers }: ReadContext, isCompressed: boolean): boolean {
+  const coding = headers['content-encoding'];
+  return !isCompressed && coding !== undefined && coding !== '' && coding !== 'identity';
 }
 
 const decompress = promisify(zstdDecompress);

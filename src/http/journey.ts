@@ -54,6 +54,7 @@ export async function journey(
       hash,
       countTokens,
       book,
+      grant: exchange.client.grant,
     });
     const { body, reading } = incoming;
     modelText = reading.modelText;

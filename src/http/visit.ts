@@ -8,6 +8,7 @@ import type { BackendView } from '../core/fleet.ts';
 import type { BackendId, Clock, Millis } from '../core/types.ts';
 import type { Dialect, Reading, Route } from '../dialects/dialect.ts';
 import { openAccount, type Account } from './account.ts';
+import { applyLimits } from './limits.ts';
 import { applyRules, type RuleBook } from './rules.ts';
 import { receiveBody, type BodyLimits } from './body.ts';
 import { answerError, answerUnknownModel, asGatewayError } from './errors.ts';
@@ -83,7 +84,7 @@ export async function receiveVisit(
 /** The body, whole, and what the dialect makes of it. */
 export async function readVisit(
   { exchange, route, dialect, account }: Visit,
-  { book, limits, clock, hash }: Grounds,
+  { book, emit, limits, clock, hash }: Grounds,
 ): Promise<{ readonly body: Buffer; readonly reading: Reading }> {
   const received = await receiveBody(exchange.request, limits, clock);
   account.bytesIn = received.length;
@@ -92,6 +93,7 @@ export async function readVisit(
   // Only looking: what changes a model is about the name it says.
   const ruled = route.endpoint === 'show' ? applyRules({ route, dialect, ...first }, context, book) : null;
   const { body, reading } = ruled ?? first;
+  applyLimits({ route, dialect, body, reading }, exchange.client.grant, context, emit);
   account.model = reading.model;
   account.stream = reading.stream;
   account.phase = 'waiting';
