@@ -2,8 +2,8 @@
 import { hostname } from 'node:os';
 import { createBackends, type Backends } from './backends/backends.ts';
 import { createDiscovery, type Discovery, type Resolver } from './backends/discovery/dns.ts';
-import { createPerform } from './backends/perform.ts';
 import { nodeResolver } from './backends/discovery/node-resolver.ts';
+import { createUpkeep, type Upkeep } from './backends/upkeep.ts';
 import { write } from './config/effective.ts';
 import { configSchema, type Config } from './config/schema.ts';
 import type { BackendSpec } from './core/backend.ts';
@@ -17,7 +17,7 @@ import { createRetry } from './core/retry.ts';
 import { createRoster, type Roster } from './core/roster.ts';
 import { createScheduler, type Scheduler } from './core/scheduler.ts';
 import type { BackendId, ModelName } from './core/types.ts';
-import { createWedgeWatch, watchLeases, type WedgeWatch } from './core/wedge.ts';
+import { watchLeases } from './core/wedge.ts';
 import { dialects } from './dialects/index.ts';
 import { createAdmin, type Admin } from './http/admin/create-admin.ts';
 import type { ReloadResult } from './http/admin/handlers.ts';
@@ -92,14 +92,14 @@ interface Rooms extends Observers {
   readonly backends: Backends;
   readonly pressure: Pressure;
   readonly roster: Roster;
-  readonly wedges: WedgeWatch;
+  readonly upkeep: Upkeep;
   readonly authenticate: Authenticate;
   readonly learntFile: LearntFile;
 }
 
 export function createApp(config: Config, context: AppContext, system: System): App {
   const rooms = createRooms(config, context, system);
-  const { backends, emit, fleet, learntFile, log, metrics, pressure, roster, scheduler, tracing, wedges } = rooms;
+  const { backends, emit, fleet, learntFile, log, metrics, pressure, roster, scheduler, tracing, upkeep } = rooms;
   const state: State = { config, isStopping: false, discovery: discover(context.backends, config, rooms) };
   const { admin, publicListener, adminListener } = createListeners(rooms, state);
   roster.configure(context.backends);
@@ -108,7 +108,7 @@ export function createApp(config: Config, context: AppContext, system: System): 
     state.discovery.close();
     pressure.close();
     scheduler.close();
-    wedges.close();
+    upkeep.close();
     admin.close();
     await Promise.all([publicListener.close(), adminListener.close(), backends.close(), learntFile.close()]);
     await tracing.close();
@@ -189,14 +189,14 @@ function discover(specs: readonly BackendSpec[], config: Config, { context, log,
 
 /** What each room can change while it runs. */
 function apply(config: Config, before: Config, rooms: Rooms): void {
-  const { authenticate, backends, fleet, learntFile, log, scheduler, system, wedges } = rooms;
+  const { authenticate, backends, fleet, learntFile, log, scheduler, system, upkeep } = rooms;
   void learntFile.save();
   learntFile.setOptions(config.state);
   fleet.setOptions(config.health);
   // The same policy goes on with what it has learnt.
   if (differ(config.policy, before.policy)) scheduler.setPolicy(createPolicy(config.policy, system.rng));
   scheduler.setOptions(config.queue);
-  wedges.setOptions(config.wedge);
+  upkeep.setOptions(config);
   backends.setOptions({ prober: config.probes, breaker: config.breaker });
   log.setOptions(config.log);
   authenticate.setOptions(config);
@@ -244,25 +244,12 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
     { clock, rng, observe: (id, observation) => fleet.observe(id, observation) },
     { prober: config.probes, breaker: config.breaker },
   );
-  const perform = createPerform({
-    client: (id) => backends.client(id),
-    refresh: (ids) => backends.refresh(ids, 'resident'),
-    clock,
-    observe: (id, observation) => fleet.observe(id, observation),
-    loadTimeout: () => config.timeouts.firstByte,
-  });
-  const wedges = createWedgeWatch(
-    {
-      clock,
-      emit,
-      observe: (id, observation) => fleet.observe(id, observation),
-      isUp: (id) => fleet.view().some((view) => view.id === id && isUp(view)),
-      unload: (backend, model, ended) =>
-        perform({ kind: 'unload', backend, model, runnerOptions: '', task: 'generate' }, ended),
-    },
-    config.wedge,
+  const upkeep = createUpkeep({ backends, clock, emit, fleet }, config);
+  const { perform, wakes, wedges } = upkeep;
+  const scheduler = watchLeases(
+    createScheduler({ fleet, policy, clock, emit, perform, wake: wakes }, config.queue),
+    wedges,
   );
-  const scheduler = watchLeases(createScheduler({ fleet, policy, clock, emit, perform }, config.queue), wedges);
   const learntFile = createLearntFile({ clock, scheduler, log }, config.state);
   const roster = createRoster((specs) => {
     fleet.set(specs);
@@ -270,7 +257,7 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
   });
   const pressure = createPressure(clock, system.measureLoad(), config.overload);
   const authenticate = createAuthenticate(config);
-  const parts = { fleet, catalogue, scheduler, backends, pressure, roster, wedges, authenticate, learntFile };
+  const parts = { fleet, catalogue, scheduler, backends, pressure, roster, upkeep, authenticate, learntFile };
   return { config, context, system, ...observers, ...parts };
 }
 

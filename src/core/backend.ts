@@ -1,6 +1,6 @@
 /** A backend as the operator wrote it down (`BackendOptions`) and as the fleet holds it (`BackendSpec`). */
 import { Type, type Static } from 'typebox';
-import { Secret, Size } from './options.ts';
+import { Duration, Secret, Size } from './options.ts';
 import { canonicalModelName } from './model-name.ts';
 import type { BackendId, ModelName } from './types.ts';
 
@@ -78,6 +78,40 @@ export const BackendOptions = Type.Object(
           'looked up again and again. Without it, one backend whose connections follow the name.',
       }),
     ),
+    wake: Type.Optional(
+      Type.Object(
+        {
+          mac: Type.String({
+            description: 'The hardware address of its network card, e.g. `a4:bb:6d:00:11:22`.',
+            pattern: '^([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}$',
+          }),
+          broadcast: Type.String({
+            description:
+              'Where the packet goes: the broadcast address of the machine’s network, e.g. `192.168.1.255`, which routers and ' +
+              'hosts with several networks need.',
+            default: '255.255.255.255',
+            pattern: '^\\d{1,3}(\\.\\d{1,3}){3}$',
+          }),
+          port: Type.Integer({ description: 'Its UDP port; any will do.', minimum: 1, maximum: 65_535, default: 9 }),
+          wait: Duration({
+            description: 'How long it may take to answer. Then it rests for as long before it is tried again.',
+            default: '90s',
+            minimum: '1s',
+          }),
+          backlog: Duration({
+            description:
+              'It is woken, too, when others could serve a request, but only after a wait of more than this.',
+            default: '30s',
+            minimum: 0,
+          }),
+        },
+        {
+          additionalProperties: false,
+          description:
+            'How to wake the machine (Wake-on-LAN) when it is down and a request needs it. Requests wait for it in the queue.',
+        },
+      ),
+    ),
     models: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), {
         description:
@@ -142,7 +176,11 @@ export interface BackendSpec {
   readonly discover?: 'addresses' | 'srv';
   readonly tls?: BackendTls;
   readonly auth?: BackendAuth;
+  readonly wake?: Wake;
 }
+
+/** How to wake it; times in ms. */
+export type Wake = NonNullable<BackendOptions['wake']>;
 
 /** File names, as configured; backends reads them. */
 export type BackendTls = NonNullable<BackendOptions['tls']>;

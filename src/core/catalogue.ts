@@ -6,6 +6,7 @@ import { modelFilter } from './backend.ts';
 import type { Emit } from './events.ts';
 import type { BackendView, Fleet } from './fleet.ts';
 import { parseModelName } from './model-name.ts';
+import { isReachable } from './placement.ts';
 import type { BackendId, InstalledModel, ModelName, ResidentModel } from './types.ts';
 import { lowestVersion } from './version.ts';
 
@@ -133,7 +134,7 @@ export function holdersOfDigest(
 export function mergeResident(backends: readonly BackendView[]): readonly CatalogueResident[] {
   const found = new Map<ModelName, { entry: ResidentModel; backends: BackendId[] }>();
   for (const { id, resident, state } of backends) {
-    if (state === 'down' || state === 'unknown') continue;
+    if (!isReachable({ state })) continue;
     for (const entry of resident ?? []) {
       const known = found.get(entry.name);
       if (known === undefined) {
@@ -148,7 +149,8 @@ export function mergeResident(backends: readonly BackendView[]): readonly Catalo
 }
 
 function listed(backends: readonly BackendView[]): readonly BackendView[] {
-  const alive = backends.filter((backend) => backend.state !== 'down' && backend.state !== 'unknown');
+  // What a sleeping machine has can be asked for: that wakes it.
+  const alive = backends.filter((backend) => isReachable(backend) || backend.spec.wake !== undefined);
   return alive.length > 0 ? alive : backends;
 }
 

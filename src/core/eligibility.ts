@@ -1,5 +1,6 @@
 /** Who of the fleet may serve a job now, or why nobody may. */
-import { isWarm, mayServe, trialFree, useFor, type Entry } from './fleet-entry.ts';
+import type { Wake } from './backend.ts';
+import { isAsleep, isWarm, mayServe, trialFree, useFor, type Entry } from './fleet-entry.ts';
 import { weightShare, type HealthOptions } from './health.ts';
 import type { Candidate } from './policies/policy.ts';
 import type { BackendId, Job, Millis, NonEmpty } from './types.ts';
@@ -8,12 +9,15 @@ export type Eligibility =
   | { readonly kind: 'candidates'; readonly candidates: NonEmpty<Candidate> }
   /**
    * `unknown-model`: every backend is known not to have it, or not allowed to serve it. `tried`: only backends that were
-   * tried already could. `no-backend`: those that could are all down, ejected or draining. `full`: they are all busy.
+   * tried already could. `no-backend`: those that could are all down, ejected or draining. `asleep`: the same, and one of
+   * them can be woken, or is. `full`: they are all busy.
    */
-  | { readonly kind: 'none'; readonly reason: 'unknown-model' | 'tried' | 'no-backend' | 'full' };
+  | { readonly kind: 'none'; readonly reason: 'unknown-model' | 'tried' | 'no-backend' | 'asleep' | 'full' };
+
+type Reason = Extract<Eligibility, { kind: 'none' }>['reason'];
 
 /** Whether some backend may serve the job now, or why none may. */
-export type Outlook = 'free' | NonNullable<Extract<Eligibility, { kind: 'none' }>['reason']>;
+export type Outlook = 'free' | Reason;
 
 /** A backend that may serve a job: now, or when it has a slot. */
 export interface Prospect extends Pick<Candidate, 'id' | 'weight' | 'inFlight'> {
@@ -31,12 +35,13 @@ interface Survey {
   readonly full: Entry[];
   /** Ejected, and otherwise free. */
   readonly spare: Entry[];
-  /** How many may have the model, are not tried yet, of those are not down, are in use (tried or not), are ejected. */
+  /** How many may have the model, are not tried yet, of those are not down, are in use (tried or not), are ejected, could be woken. */
   serving: number;
   untried: number;
   hopeful: number;
   inUse: number;
   ejected: number;
+  asleep: number;
 }
 
 export function eligibility(
@@ -100,8 +105,32 @@ export function prospects(
   ];
 }
 
+/** A backend that is down and can be woken, or is being woken. */
+export interface Sleeper {
+  readonly id: BackendId;
+  readonly wake: Wake;
+  readonly isWaking: boolean;
+}
+
+/** Those that may serve the job once they are awake: first those that are known to have its model, then by tier. */
+export function sleepers(
+  entries: readonly Entry[],
+  { job, tried }: { readonly job: Job; readonly tried: readonly BackendId[] },
+  now: Millis,
+): readonly Sleeper[] {
+  return entries
+    .filter((entry) => isAsleep(entry, now) && !tried.includes(entry.spec.id) && mayServe(entry, job.model, job.only))
+    .sort((a, b) => ignorance(a) - ignorance(b) || (a.spec.tier ?? 1) - (b.spec.tier ?? 1))
+    .map(({ spec, wakingUntil }) => ({ id: spec.id, wake: spec.wake!, isWaking: wakingUntil !== null }));
+}
+
+function ignorance({ installedNames }: Entry): number {
+  return installedNames === null ? 1 : 0;
+}
+
 function survey(entries: readonly Entry[], job: Job, tried: readonly BackendId[], now: Millis): Survey {
-  const found: Survey = { free: [], full: [], spare: [], serving: 0, untried: 0, hopeful: 0, inUse: 0, ejected: 0 };
+  const counts = { serving: 0, untried: 0, hopeful: 0, inUse: 0, ejected: 0, asleep: 0 };
+  const found: Survey = { free: [], full: [], spare: [], ...counts };
   for (const entry of entries) {
     if (!mayServe(entry, job.model, job.only)) continue;
     found.serving += 1;
@@ -111,6 +140,7 @@ function survey(entries: readonly Entry[], job: Job, tried: readonly BackendId[]
     if (tried.includes(entry.spec.id)) continue;
     found.untried += 1;
     if (use === 'last-resort') found.ejected += 1;
+    if (use === 'no' && isAsleep(entry, now)) found.asleep += 1;
     if (use === 'no') continue;
     found.hopeful += 1;
     const hasRoom = entry.inFlight < entry.slots && now >= entry.busyUntil;
@@ -125,11 +155,13 @@ function survey(entries: readonly Entry[], job: Job, tried: readonly BackendId[]
   return found;
 }
 
-function reasonFor(found: Survey, fleetSize: number): 'unknown-model' | 'tried' | 'no-backend' | 'full' {
+function reasonFor(found: Survey, fleetSize: number): Reason {
   if (found.serving === 0) return fleetSize === 0 ? 'no-backend' : 'unknown-model';
   // With its only other choices down, a job that has failed once hears of that now rather than waits for them.
-  if (found.untried === 0 || (found.untried < found.serving && found.hopeful === 0)) return 'tried';
-  return found.inUse > 0 || found.ejected > 0 ? 'full' : 'no-backend';
+  const isHopeless = found.hopeful === 0 && found.asleep === 0;
+  if (found.untried === 0 || (found.untried < found.serving && isHopeless)) return 'tried';
+  if (found.inUse > 0 || found.ejected > 0) return 'full';
+  return found.asleep > 0 ? 'asleep' : 'no-backend';
 }
 
 function candidateOf(entry: Entry, job: Job, now: Millis, options: HealthOptions): Candidate {

@@ -72,6 +72,24 @@ export type Event =
       /** Requests that hang in it. */
       readonly inFlight: number;
     }
+  /** One model on one backend is no longer used, is on trial, or is trusted again. */
+  | {
+      readonly kind: 'model-standing';
+      readonly backend: BackendId;
+      readonly model: ModelName;
+      readonly from: Standing;
+      readonly to: Standing;
+      /** Why it is ejected; '' when it is not. */
+      readonly reason: string;
+    }
+  /** A sleeping backend was sent a packet that wakes it, because a request for the model waits; or that could not be sent. */
+  | {
+      readonly kind: 'backend-woken';
+      readonly backend: BackendId;
+      readonly model: ModelName | null;
+      /** What was in the way; null when nothing was. */
+      readonly error: string | null;
+    }
   | { readonly kind: 'config-reloaded'; readonly ok: boolean; readonly message: string }
   /** The operator's rules have changed a request before it was sent on. */
   | {
@@ -91,14 +109,18 @@ export type Event =
   | { readonly kind: 'bug'; readonly message: string; readonly stack: string | undefined };
 
 /**
- * `unknown` until the first probe; `down` by probe or a refused connection; `ejected` by the outcomes of requests or its
+ * `unknown` until the first probe; `down` by probe or a refused connection; `waking` while a machine that sleeps has been woken and
+ * does not answer yet; `ejected` by the outcomes of requests or its
  * breaker; `probation` after an ejection, one request at a time; `draining` by the operator, or removed but not finished.
  */
-export const backendStates = ['unknown', 'up', 'down', 'ejected', 'probation', 'draining'] as const;
+export const backendStates = ['unknown', 'up', 'down', 'waking', 'ejected', 'probation', 'draining'] as const;
 export type BackendState = (typeof backendStates)[number];
 /** `ineligible`: not of a kind that can be gone on with. `failed`: of such a kind, but it was not, or not to its end. */
 export const resumeOutcomes = ['resumed', 'ineligible', 'failed'] as const;
 export type ResumeOutcome = (typeof resumeOutcomes)[number];
+
+/** How far one model is trusted on one backend. */
+export type Standing = 'trusted' | 'ejected' | 'probation';
 
 export type BreakerState = 'closed' | 'open' | 'half-open';
 

@@ -19,6 +19,8 @@ export interface Credit {
   wedged?: boolean;
   /** Why it is suspected of hanging: then it is the last resort, although nothing has been proved. */
   suspicion?: string | null;
+  /** The standing that was last told of; `trusted` when absent. */
+  told?: Trust['standing']['kind'];
 }
 
 export interface Entry {
@@ -38,6 +40,10 @@ export interface Entry {
   breakerReason: string;
   /** Its own queue was full; nothing goes there before. */
   busyUntil: Millis;
+  /** It has been woken and may take until then to answer; null when it has not. */
+  wakingUntil: Millis | null;
+  /** It did not wake when it was woken; it is not woken again before. */
+  sleepsUntil: Millis;
 
   /** Follow from the fields above by `conclude`, and from nothing else. */
   state: BackendState;
@@ -71,6 +77,8 @@ export function newEntry(spec: BackendSpec, now: Millis, autoSlots: number): Ent
     breaker: 'closed',
     breakerReason: '',
     busyUntil: 0,
+    wakingUntil: null,
+    sleepsUntil: 0,
     state: 'unknown',
     use: 'no',
     reason: 'not probed yet',
@@ -104,6 +112,7 @@ export interface Conclusion {
 export function conclude(entry: Entry): Conclusion {
   if (entry.removed) return { state: 'draining', use: 'no', reason: 'removed from the configuration' };
   if (entry.admin === 'draining') return { state: 'draining', use: 'no', reason: 'drained by the operator' };
+  if (entry.wakingUntil !== null) return { state: 'waking', use: 'no', reason: 'woken, and has not answered yet' };
   if (entry.liveness.verdict === 'unknown') return { state: 'unknown', use: 'no', reason: 'not probed yet' };
   if (entry.liveness.verdict === 'down') return { state: 'down', use: 'no', reason: entry.liveness.reason };
   if (entry.breaker !== 'closed') {
@@ -114,6 +123,37 @@ export function conclude(entry: Entry): Conclusion {
   if (standing.kind === 'ejected') return { state: 'ejected', use: 'last-resort', reason: standing.reason };
   if (standing.kind === 'probation') return { state: 'probation', use: 'trial', reason: 'its ejection is over' };
   return { state: 'up', use: 'yes', reason: '' };
+}
+
+/** Ends a waking: well when it answers, and when its time is over, with a rest as long as that time was. */
+export function settleWake(entry: Entry, now: Millis): void {
+  const { liveness, spec, wakingUntil } = entry;
+  if (wakingUntil === null) return;
+  const isAwake = liveness.verdict === 'up';
+  if (!isAwake && now < wakingUntil && spec.wake !== undefined && entry.admin === 'active') return;
+  entry.wakingUntil = null;
+  if (!isAwake && spec.wake !== undefined) entry.sleepsUntil = now + spec.wake.wait;
+}
+
+/** Whether it is down and a packet may change that, or has been sent. */
+export function isAsleep(entry: Entry, now: Millis): boolean {
+  if (entry.spec.wake === undefined || entry.removed || entry.admin !== 'active') return false;
+  return entry.wakingUntil !== null || (entry.liveness.verdict === 'down' && now >= entry.sleepsUntil);
+}
+
+/** Models whose failures are remembered per backend; the oldest is forgotten first. */
+const MODEL_CREDITS = 256;
+
+/** What is known of the model there, made when there is nothing. */
+export function modelCredit(entry: Entry, model: ModelName, now: Millis): Credit {
+  let credit = entry.models.get(model);
+  if (credit === undefined) {
+    credit = { trust: newTrust(now), trialUntil: null };
+    const oldest = entry.models.keys().next();
+    if (entry.models.size >= MODEL_CREDITS && oldest.done !== true) entry.models.delete(oldest.value);
+    entry.models.set(model, credit);
+  }
+  return credit;
 }
 
 /** `use`, narrowed by what is known of the model there. */
@@ -162,25 +202,11 @@ export function isWarm(entry: Entry, model: ModelName | null): boolean {
 
 /** When time alone will next change who may be used; null when it will not. */
 export function nextChange(entry: Entry, now: Millis): Millis | null {
-  let next = entry.busyUntil > now ? entry.busyUntil : Infinity;
+  let next = Math.min(entry.busyUntil > now ? entry.busyUntil : Infinity, entry.wakingUntil ?? Infinity);
   for (const credit of [entry.credit, ...entry.models.values()]) {
     const { standing } = credit.trust;
     if (standing.kind === 'ejected') next = Math.min(next, standing.until);
     if (credit.trialUntil !== null && credit.trialUntil > now) next = Math.min(next, credit.trialUntil);
   }
   return next === Infinity ? null : next;
-}
-
-/** Whether two lists of `/api/tags` say the same. */
-export function sameInventory(a: readonly InstalledModel[], b: readonly InstalledModel[]): boolean {
-  if (a.length !== b.length) return false;
-  return a.every((model, index) => {
-    const other = b[index];
-    return (
-      other !== undefined &&
-      other.name === model.name &&
-      other.digest === model.digest &&
-      other.raw['modified_at'] === model.raw['modified_at']
-    );
-  });
 }

@@ -4,56 +4,37 @@
  */
 import assert from 'node:assert/strict';
 import { AUTO_SLOTS, type BackendSpec } from './backend.ts';
-import type { BreakerState, Emit } from './events.ts';
+import type { Emit } from './events.ts';
 import {
   eligibility,
   outlook,
   prospect,
   prospects,
+  sleepers,
   type Eligibility,
   type Outlook,
   type Prospect,
+  type Sleeper,
 } from './eligibility.ts';
 import { viewOf, type BackendView } from './backend-view.ts';
 import {
   conclude,
   isWarm,
   mayServe,
+  modelCredit,
   newEntry,
   nextChange,
   respecify,
-  sameInventory,
+  settleWake,
   useFor,
   type Credit,
   type Entry,
 } from './fleet-entry.ts';
-import {
-  connectionRefused,
-  judged,
-  newTrust,
-  paroled,
-  probeFailed,
-  probeSucceeded,
-  trustAfterOutage,
-  trustAt,
-  wedged,
-  type Evidence,
-  type HealthOptions,
-} from './health.ts';
+import { takeIn } from './fleet-reports.ts';
+import { connectionRefused, judged, trustAt, type Evidence, type HealthOptions } from './health.ts';
 import type { Observation } from './observation.ts';
 import { isShared } from './retry.ts';
-import type {
-  BackendId,
-  Clock,
-  InstalledModel,
-  Job,
-  Millis,
-  ModelName,
-  Outcome,
-  ResidentModel,
-  Rng,
-  Timer,
-} from './types.ts';
+import type { BackendId, Clock, Job, Millis, ModelName, Outcome, Rng, Timer } from './types.ts';
 
 export type { BackendView };
 
@@ -84,6 +65,10 @@ export interface Fleet {
   view(): readonly BackendView[];
   /** Slots of usable backends that may serve the job, busy or not. */
   capacityFor(job: Job): number;
+  /** Backends that may serve the job once they are awake, best first. */
+  sleepers(job: Job, tried: readonly BackendId[]): readonly Sleeper[];
+  /** Whether any backend can be woken at all. */
+  readonly mayWake: boolean;
   /** Calls back after every change that may let a waiting job go or make it hopeless. Returns the way to stop. */
   subscribe(listener: () => void): () => void;
   /** Count up whenever a list made of the inventories, or of what is in memory, may have changed; and who may be used. */
@@ -111,9 +96,6 @@ interface HeldSlot extends Hold {
   given: boolean;
 }
 
-/** Models whose failures are remembered per backend; the oldest is forgotten first. */
-const MODEL_CREDITS = 256;
-
 export function createFleet(dependencies: FleetDependencies, options: HealthOptions): Fleet {
   return new Table(dependencies, options);
 }
@@ -125,6 +107,7 @@ class Table implements Fleet {
   readonly #emit: Emit;
   #options: HealthOptions;
   #autoSlots = AUTO_SLOTS;
+  #mayWake = false;
   /** In the configured order. */
   #entries: readonly Entry[] = [];
   #byId: ReadonlyMap<BackendId, Entry> = new Map();
@@ -154,6 +137,7 @@ class Table implements Fleet {
       respecify(known, spec, this.#autoSlots);
       return known;
     });
+    this.#mayWake = specs.some(({ wake }) => wake !== undefined);
     this.#byId = new Map(this.#entries.map((entry) => [entry.spec.id, entry]));
     for (const gone of before.values()) {
       gone.removed = true;
@@ -170,41 +154,8 @@ class Table implements Fleet {
   observe(id: BackendId, observation: Observation): void {
     const entry = this.#find(id);
     if (entry === undefined) return;
-    switch (observation.kind) {
-      case 'alive':
-        this.#learnAlive(entry, observation.version);
-        break;
-      case 'probe-failed':
-        entry.liveness = probeFailed(entry.liveness, observation.reason, this.#options);
-        entry.lastError = observation.reason;
-        break;
-      case 'inventory':
-        this.#learnInventory(entry, observation.models);
-        break;
-      case 'resident':
-        this.#learnResidents(entry, observation.models);
-        break;
-      case 'loaded':
-      case 'unloaded':
-        this.#learnPlaced(entry, observation);
-        break;
-      case 'breaker':
-        this.#learnBreaker(entry, observation.state, observation.reason);
-        break;
-      case 'suspected':
-        this.#suspect(entry, observation.model, observation.reason);
-        break;
-      case 'unsuspected':
-        this.#suspect(entry, observation.model, null);
-        break;
-      case 'wedged':
-      case 'unwedged':
-        this.#learnWedge(entry, observation);
-        break;
-      case 'admin':
-        entry.admin = observation.state;
-        break;
-    }
+    const told = takeIn(entry, observation, { now: this.#clock.now(), options: this.#options, emit: this.#emit });
+    for (const list of told) this.revision[list] += 1;
     this.#settle(entry);
     this.#changed();
   }
@@ -279,6 +230,14 @@ class Table implements Fleet {
     return [...this.#entries, ...this.#leaving].map(viewOf);
   }
 
+  sleepers(job: Job, tried: readonly BackendId[]): readonly Sleeper[] {
+    return this.mayWake ? sleepers(this.#entries, { job, tried }, this.#clock.now()) : [];
+  }
+
+  get mayWake(): boolean {
+    return this.#mayWake;
+  }
+
   capacityFor(job: Job): number {
     let slots = 0;
     for (const entry of this.#entries) {
@@ -317,10 +276,8 @@ class Table implements Fleet {
   #settle(entry: Entry): void {
     const now = this.#clock.now();
     entry.credit.trust = trustAt(entry.credit.trust, now);
-    for (const credit of entry.models.values()) {
-      credit.trust = trustAt(credit.trust, now);
-      if (credit.trust.standing.kind !== 'ejected') credit.wedged = false;
-    }
+    for (const [model, credit] of entry.models) this.#settleModel(entry, model, credit, now);
+    settleWake(entry, now);
     const { state: from, use } = entry;
     Object.assign(entry, conclude(entry));
     if (entry.use !== use) this.revision.use += 1;
@@ -341,6 +298,17 @@ class Table implements Fleet {
       };
       this.#timers.set(entry, this.#clock.after(wakeAt - now, wake));
     }
+  }
+
+  #settleModel({ spec }: Entry, model: ModelName, credit: Credit, now: Millis): void {
+    credit.trust = trustAt(credit.trust, now);
+    const { standing } = credit.trust;
+    if (standing.kind !== 'ejected') credit.wedged = false;
+    const { told = 'trusted' } = credit;
+    if (standing.kind === told) return;
+    credit.told = standing.kind;
+    const reason = standing.kind === 'ejected' ? standing.reason : '';
+    this.#emit({ kind: 'model-standing', backend: spec.id, model, from: told, to: standing.kind, reason });
   }
 
   #beginTrial(entry: Entry, model: ModelName | null): void {
@@ -370,7 +338,8 @@ class Table implements Fleet {
     this.revision.use += 1;
     const lost = isShared(outcome.failure) ? { lostSince: since } : {};
     const evidence: Evidence = { verdict: 'failure', onTrial, reason: outcome.failure, ...lost };
-    if (outcome.against === 'model' && model !== null) return this.#judge(this.#modelCredit(entry, model), evidence);
+    if (outcome.against === 'model' && model !== null)
+      return this.#judge(modelCredit(entry, model, this.#clock.now()), evidence);
     const isNews = this.#judge(entry.credit, evidence);
     if (this.#options.refusedIsDown && outcome.failure === 'backend-refused') {
       entry.liveness = connectionRefused('it refused a connection');
@@ -384,87 +353,6 @@ class Table implements Fleet {
     credit.trust = judged(before, evidence, { now: this.#clock.now(), rng: this.#rng }, this.#options);
     return credit.trust !== before;
   }
-
-  #modelCredit(entry: Entry, model: ModelName): Credit {
-    let credit = entry.models.get(model);
-    if (credit === undefined) {
-      credit = { trust: newTrust(this.#clock.now()), trialUntil: null };
-      const oldest = entry.models.keys().next();
-      if (entry.models.size >= MODEL_CREDITS && oldest.done !== true) entry.models.delete(oldest.value);
-      entry.models.set(model, credit);
-    }
-    return credit;
-  }
-
-  #suspect(entry: Entry, model: ModelName, suspicion: string | null): void {
-    this.#modelCredit(entry, model).suspicion = suspicion;
-    this.revision.use += 1;
-  }
-
-  #learnWedge(entry: Entry, observation: Extract<Observation, { kind: 'wedged' | 'unwedged' }>): void {
-    const credit = this.#modelCredit(entry, observation.model);
-    const now = this.#clock.now();
-    credit.suspicion = null;
-    if (observation.kind === 'wedged') {
-      credit.trust = wedged(credit.trust, observation.reason, now, this.#options);
-      credit.wedged = true;
-    } else if (credit.wedged === true) credit.trust = paroled(credit.trust, now);
-    this.revision.use += 1;
-  }
-
-  #learnAlive(entry: Entry, version: string | null): void {
-    const wasDown = entry.liveness.verdict === 'down';
-    entry.liveness = probeSucceeded(entry.liveness, this.#options);
-    if (wasDown && entry.liveness.verdict === 'up') reviveTrust(entry, this.#clock.now());
-    if (entry.version !== version) this.revision.inventory += 1;
-    entry.version = version;
-  }
-
-  #learnInventory(entry: Entry, models: readonly InstalledModel[]): void {
-    if (entry.installed !== null && sameInventory(entry.installed, models)) return;
-    entry.installed = models;
-    entry.installedNames = new Set(models.map((model) => model.name));
-    this.revision.inventory += 1;
-  }
-
-  #learnResidents(entry: Entry, models: readonly ResidentModel[]): void {
-    const names = new Set(models.map((model) => model.name));
-    const backend = entry.spec.id;
-    for (const model of names) {
-      if (!entry.residentNames.has(model))
-        this.#emit({ kind: 'model-loaded', backend, model, reason: 'seen in memory' });
-    }
-    for (const model of entry.residentNames) {
-      if (!names.has(model)) this.#emit({ kind: 'model-unloaded', backend, model, reason: 'no longer in memory' });
-    }
-    entry.resident = models;
-    entry.residentAt = this.#clock.now();
-    entry.residentNames = names;
-    this.revision.residents += 1;
-  }
-
-  /** Told once: when the next list of residents agrees, nothing has changed. */
-  #learnPlaced(entry: Entry, { kind, model, ms, reason }: Extract<Observation, { kind: 'loaded' | 'unloaded' }>): void {
-    const names = new Set(entry.residentNames);
-    if (kind === 'loaded') names.add(model);
-    else names.delete(model);
-    entry.residentNames = names;
-    this.#emit({ kind: `model-${kind}`, backend: entry.spec.id, model, reason, ms });
-    this.revision.residents += 1;
-  }
-
-  #learnBreaker(entry: Entry, state: BreakerState, reason: string): void {
-    if (entry.breaker === state) return;
-    this.#emit({ kind: 'breaker-state', backend: entry.spec.id, from: entry.breaker, to: state, reason });
-    entry.breaker = state;
-    entry.breakerReason = reason;
-  }
-}
-
-/** After an outage nothing that happened before it counts, neither for the backend nor for a model there. */
-function reviveTrust(entry: Entry, now: Millis): void {
-  // An ejection stands: a green probe does not undo what requests have shown.
-  if (entry.credit.trust.standing.kind === 'trusted') entry.credit.trust = trustAfterOutage(entry.credit.trust, now);
 }
 
 function countDown(counts: Map<ModelName, number>, model: ModelName): void {

@@ -25,6 +25,8 @@ export type Observation =
   | { readonly kind: 'wedged'; readonly model: ModelName; readonly reason: string }
   /** It was unloaded, or answered after all: a trial may show that it works. */
   | { readonly kind: 'unwedged'; readonly model: ModelName }
+  /** It is being woken, and may take until then to answer. */
+  | { readonly kind: 'waking'; readonly until: Millis }
   | { readonly kind: 'breaker'; readonly state: BreakerState; readonly reason: string }
   /** The operator's word. It survives a reload. */
   | { readonly kind: 'admin'; readonly state: 'active' | 'draining' };

@@ -127,7 +127,7 @@ export function placeUpload(where: Where, pinned: readonly BackendId[], fleet: r
 
 /** Whether it can be asked at all: it answers probes. Draining and ejected backends can; they still have their models. */
 export function isReachable({ state }: Pick<BackendView, 'state'>): boolean {
-  return state !== 'down' && state !== 'unknown';
+  return state !== 'down' && state !== 'waking' && state !== 'unknown';
 }
 
 /** The backends of which the catalogue lists the model, those that are down included. */
@@ -226,7 +226,8 @@ const RANK: Readonly<Record<BackendState, number>> = {
   ejected: 2,
   draining: 3,
   unknown: 4,
-  down: 5,
+  waking: 5,
+  down: 6,
 };
 
 /**

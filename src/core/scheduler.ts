@@ -15,6 +15,7 @@ import { Duration } from './options.ts';
 import { policyPlanner, type Intent, type Perform, type Placement, type Planner } from './planner.ts';
 import type { Policy } from './policies/policy.ts';
 import { Queue, waitingView, type Waiter, type WaitingView } from './queue.ts';
+import type { Wakes } from './wake.ts';
 import type { Learnt } from './routing/knowledge.ts';
 import type { BackendId, Clock, Departure, Job, Millis, ModelName, Outcome, RouteReason, Timer } from './types.ts';
 
@@ -107,6 +108,8 @@ export interface SchedulerDependencies {
   readonly emit: Emit;
   /** Loads and unloads for planners that want it; without it none is asked for. */
   readonly perform?: Perform;
+  /** Wakes backends that those who wait need; asked at every event while somebody waits. */
+  readonly wake?: Wakes;
 }
 
 export function createScheduler(dependencies: SchedulerDependencies, options: SchedulerOptions): Scheduler {
@@ -129,17 +132,19 @@ class Dispatcher implements Scheduler {
   readonly #backlog: Backlog = createBacklog();
   readonly #unsubscribe: () => void;
   readonly #perform: Perform | null;
+  readonly #wake: Wakes | null;
   #planner: Planner;
   #options: SchedulerOptions;
   #timer: { readonly at: Millis; readonly timer: Timer } | null = null;
   #leases = 0;
   #closed = false;
 
-  constructor({ fleet, policy, clock, emit, perform }: SchedulerDependencies, options: SchedulerOptions) {
+  constructor({ fleet, policy, clock, emit, perform, wake }: SchedulerDependencies, options: SchedulerOptions) {
     this.#fleet = fleet;
     this.#clock = clock;
     this.#emit = emit;
     this.#perform = perform ?? null;
+    this.#wake = wake ?? null;
     this.#planner = this.#begin(policy);
     this.#options = options;
     this.#unsubscribe = fleet.subscribe(() => this.#fleetChanged());
@@ -266,6 +271,7 @@ class Dispatcher implements Scheduler {
       waiter.resolve(this.#lease(waiter.job, dispatch, waitedMs));
     }
     this.#carryOut();
+    if (this.#queue.size > 0) this.#wake?.(this.#queue.lanes, (job) => this.#predictedWait(job));
     this.#arm();
   }
 
@@ -365,6 +371,8 @@ class Dispatcher implements Scheduler {
     if (!this.#options.refuseEarly || !this.#queue.has(waiter)) return;
     const predicted = this.#predictedWait(waiter.job);
     if (predicted === null || predicted <= waiter.deadline - this.#clock.now()) return;
+    // One that is being woken will take its part.
+    if (this.#fleet.sleepers(waiter.job, waiter.tried).some(({ isWaking }) => isWaking)) return;
     const message = `the wait for a slot would be about ${Math.round(predicted / 1000)} s; try again later`;
     const retryAfterMs = this.#retryAfter(waiter.job);
     this.#refuse(waiter, 'failed', new GatewayError('queue-full', message, { retryAfterMs }));
@@ -389,7 +397,7 @@ class Dispatcher implements Scheduler {
   }
 
   #timedOut({ job, tried, since }: WaitingJob, now: Millis): GatewayError {
-    if (this.#fleet.outlook(job, tried) === 'no-backend') {
+    if (['no-backend', 'asleep'].includes(this.#fleet.outlook(job, tried))) {
       return noBackend('no backend that could serve the request came back in time', DOWN_RETRY_AFTER_MS);
     }
     const message = `no slot came free within ${Math.round((now - since) / 100) / 10} s`;

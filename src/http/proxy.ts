@@ -156,6 +156,7 @@ const RANK: Readonly<Record<BackendState, number>> = {
   ejected: 1,
   draining: 1,
   unknown: 2,
+  waking: 2,
   down: 2,
 };
 

@@ -255,6 +255,18 @@ export const told = {
     help: 'Models found hanging in the memory of a backend whose probes succeed; they get no requests until unloaded.',
     labels: ['backend', 'model'],
   },
+  modelStandings: {
+    name: 'llamero_model_standing_transitions_total',
+    type: 'counter',
+    help: 'Changes of how far a model is trusted on a backend: trusted, ejected, or on probation.',
+    labels: ['backend', 'model', 'from', 'to'],
+  },
+  wakes: {
+    name: 'llamero_backend_wakes_total',
+    type: 'counter',
+    help: 'Sleeping backends that were woken (`sent`, or `unsent` when the packet could not be), and how it ended: `awake`, `asleep`.',
+    labels: ['backend', 'outcome'],
+  },
   bugs: {
     name: 'llamero_bugs_total',
     type: 'counter',

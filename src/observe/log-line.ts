@@ -78,6 +78,22 @@ const writers: { readonly [Kind in Event['kind']]: Writer<OfKind<Event, Kind>> |
       silent_ms: rounded(silentMs),
       in_flight: inFlight,
     }),
+  'model-standing': ({ backend, model, from, to, reason }, context) =>
+    line(to === 'ejected' ? 'warn' : 'info', `model ${to} on a backend`, {
+      backend,
+      ...badge(backend, context),
+      model: plain(model),
+      from,
+      to,
+      reason: reason === '' ? undefined : plain(reason),
+    }),
+  'backend-woken': ({ backend, model, error }, context) =>
+    line(error === null ? 'info' : 'warn', error === null ? 'backend woken' : 'backend could not be woken', {
+      backend,
+      ...badge(backend, context),
+      model: model === null ? undefined : plain(model),
+      reason: error === null ? undefined : plain(error),
+    }),
   'config-reloaded': ({ ok, message }) => {
     const reason = plain(message, 2000);
     return ok
@@ -94,7 +110,7 @@ const writers: { readonly [Kind in Event['kind']]: Writer<OfKind<Event, Kind>> |
   'attempt-traced': null,
 };
 
-const calmStates: ReadonlySet<BackendState> = new Set(['up', 'draining', 'unknown']);
+const calmStates: ReadonlySet<BackendState> = new Set(['up', 'waking', 'draining', 'unknown']);
 
 function transition(
   event: OfKind<Event, 'backend-state'> | OfKind<Event, 'breaker-state'>,

@@ -117,7 +117,8 @@ export function createMetrics(deps: MetricsDependencies, options: MetricsOptions
         else if (event.kind === 'request-finished') {
           requests.count(event, modelLabel(event.model));
           clients.count(event);
-        } else count(series, modelLabel, event);
+        } else if (isAboutStanding(event)) countStanding(series, modelLabel, event);
+        else count(series, modelLabel, event);
       } catch {
         // Whoever emits must not learn that counting failed; that it did is itself counted.
         series.add('bugs', {}, 1);
@@ -140,7 +141,7 @@ type ModelLabel = (model: ModelName | null) => string;
 function count(
   series: Series,
   modelLabel: ModelLabel,
-  event: Exclude<Event, { kind: 'config-reloaded' | 'request-finished' }>,
+  event: Exclude<Event, StandingEvent | { kind: 'config-reloaded' | 'request-finished' }>,
 ): void {
   switch (event.kind) {
     case 'first-token': {
@@ -151,12 +152,6 @@ function count(
     }
     case 'attempt-failed':
       countFailure(series, event);
-      return;
-    case 'backend-state':
-      series.add('stateTransitions', { backend: event.backend, from: event.from, to: event.to }, 1);
-      return;
-    case 'breaker-state':
-      series.add('circuitTransitions', { backend: event.backend, from: event.from, to: event.to }, 1);
       return;
     case 'model-loaded':
     case 'model-unloaded':
@@ -171,9 +166,6 @@ function count(
     case 'quarantined':
       series.add('quarantined', { model: modelLabel(event.model) }, 1);
       return;
-    case 'runner-wedged':
-      series.add('runnersWedged', { backend: event.backend, model: modelLabel(event.model) }, 1);
-      return;
     case 'digest-skew':
       series.add('digestSkew', { model: modelLabel(event.model) }, 1);
       return;
@@ -184,6 +176,42 @@ function count(
     case 'queued':
     case 'dequeued':
       // The depth is read at the scrape, and the wait is part of the finished request: a wait of 0 counts there too.
+      return;
+  }
+}
+
+const standing = ['backend-state', 'backend-woken', 'breaker-state', 'model-standing', 'runner-wedged'] as const;
+type StandingEvent = Extract<Event, { kind: (typeof standing)[number] }>;
+
+function isAboutStanding(event: Event): event is StandingEvent {
+  return standing.some((kind) => kind === event.kind);
+}
+
+/** What tells of the standing of a backend, or of a model there. */
+function countStanding(series: Series, modelLabel: ModelLabel, event: StandingEvent): void {
+  const { backend } = event;
+  switch (event.kind) {
+    case 'backend-state': {
+      const { from, to } = event;
+      series.add('stateTransitions', { backend, from, to }, 1);
+      if (from === 'waking' && to !== 'draining') {
+        series.add('wakes', { backend, outcome: to === 'down' ? 'asleep' : 'awake' }, 1);
+      }
+      return;
+    }
+    case 'backend-woken':
+      series.add('wakes', { backend, outcome: event.error === null ? 'sent' : 'unsent' }, 1);
+      return;
+    case 'breaker-state':
+      series.add('circuitTransitions', { backend, from: event.from, to: event.to }, 1);
+      return;
+    case 'model-standing': {
+      const { from, to } = event;
+      series.add('modelStandings', { backend, model: modelLabel(event.model), from, to }, 1);
+      return;
+    }
+    case 'runner-wedged':
+      series.add('runnersWedged', { backend, model: modelLabel(event.model) }, 1);
       return;
   }
 }

@@ -240,6 +240,24 @@ describe('fleet: what failures do', () => {
     assert.deepEqual(fleet.view()[0]?.troubled, []);
   });
 
+  it('tells of the ejection of a model, of its trial, and that it is trusted again', async () => {
+    const { fleet, clock, events } = fleetOf([backend('a'), backend('b')]);
+    for (let count = 0; count < 3; count += 1) {
+      fleet.give(fleet.take('a', job()), runnerDied);
+    }
+    await clock.advance(10_000);
+    fleet.give(fleet.take('a', job()), done);
+    const told = events.flatMap((event) => (event.kind === 'model-standing' ? [event] : []));
+    assert.deepEqual(
+      told.map(({ backend: id, from, model, reason, to }) => [id, model, from, to, reason].join(' ').trim()),
+      [
+        'a tiny:latest trusted ejected runner-failed',
+        'a tiny:latest ejected probation',
+        'a tiny:latest probation trusted',
+      ],
+    );
+  });
+
   it('does not use a backend that is out of use for the sake of a model that is ejected there', () => {
     const { fleet } = fleetOf([backend('a'), backend('b')]);
     fail(fleet, 'a', 3, runnerDied);

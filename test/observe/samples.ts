@@ -97,6 +97,15 @@ export const events: { readonly [Kind in Event['kind']]: OfKind<Event, Kind> } =
   'request-rewritten': { kind: 'request-rewritten', model: 'llama3.2:3b', rewrites: ['alias', 'num-ctx'] },
   quarantined: { kind: 'quarantined', requestId: 'r', model: 'llama3.2:3b', failure: 'backend-reset' },
   'runner-wedged': { kind: 'runner-wedged', backend: 'gpu1', model: 'llama3.2:3b', silentMs: 120_000, inFlight: 2 },
+  'model-standing': {
+    kind: 'model-standing',
+    backend: 'gpu1',
+    model: 'llama3.2:3b',
+    from: 'trusted',
+    to: 'ejected',
+    reason: 'backend-error',
+  },
+  'backend-woken': { kind: 'backend-woken', backend: 'gpu1', model: 'llama3.2:3b', error: null },
   'config-reloaded': { kind: 'config-reloaded', ok: false, message: 'llamero.yaml:3:5 expected a number' },
   bug: { kind: 'bug', message: 'a lease is released once', stack: 'AssertionError: …' },
 };

@@ -44,12 +44,13 @@ export async function startGateway(
     readonly slots?: number;
     readonly weight?: number;
     readonly name?: string;
+    readonly wake?: Readonly<Record<string, unknown>>;
   }[],
   options: GatewayOptions = {},
 ): Promise<Gateway> {
   const read = async (members: typeof backends, extra: string) => {
-    const list = members.map(({ name, url, slots, weight }, index) =>
-      JSON.stringify({ name: name ?? `b${index + 1}`, url, slots, weight }),
+    const list = members.map(({ name, url, slots, wake, weight }, index) =>
+      JSON.stringify({ name: name ?? `b${index + 1}`, url, slots, wake, weight }),
     );
     const files = {
       read: async () => Buffer.from(`${defaults(extra)}backends: [${list.join(', ')}]\n${extra}`),

@@ -1,0 +1,72 @@
+/**
+ * What the gateway does to backends of its own accord: loads and unloads for the scheduler, unloads of models that hang, and packets
+ * that wake sleeping machines. Core says when; here is how.
+ */
+import type { Wake } from '../core/backend.ts';
+import type { Emit } from '../core/events.ts';
+import type { Fleet } from '../core/fleet.ts';
+import type { Perform } from '../core/planner.ts';
+import type { Clock, Millis } from '../core/types.ts';
+import { createWakes, type Wakes } from '../core/wake.ts';
+import { createWedgeWatch, type WedgeOptions, type WedgeWatch } from '../core/wedge.ts';
+import type { Backends } from './backends.ts';
+import { createPerform } from './perform.ts';
+import { sendWake } from './wake.ts';
+
+export interface UpkeepDependencies {
+  readonly backends: Backends;
+  readonly fleet: Fleet;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  /** By UDP when absent. */
+  readonly send?: (wake: Wake) => Promise<void>;
+}
+
+/** The parts of the configuration that it minds. */
+export interface UpkeepOptions {
+  readonly wedge: WedgeOptions;
+  /** `firstByte`: how long a load may take. */
+  readonly timeouts: { readonly firstByte: Millis };
+}
+
+export interface Upkeep {
+  readonly perform: Perform;
+  readonly wakes: Wakes;
+  readonly wedges: WedgeWatch;
+  setOptions(options: UpkeepOptions): void;
+  close(): void;
+}
+
+export function createUpkeep(dependencies: UpkeepDependencies, options: UpkeepOptions): Upkeep {
+  const { backends, clock, emit, fleet } = dependencies;
+  let { timeouts } = options;
+  const observe = fleet.observe.bind(fleet);
+  const perform = createPerform({
+    client: (id) => backends.client(id),
+    refresh: (ids) => backends.refresh(ids, 'resident'),
+    clock,
+    observe,
+    loadTimeout: () => timeouts.firstByte,
+  });
+  const wedges = createWedgeWatch(
+    {
+      clock,
+      emit,
+      observe,
+      isUp: (id) => fleet.view().some((view) => view.id === id && (view.state === 'up' || view.state === 'probation')),
+      unload: (backend, model, ended) =>
+        perform({ kind: 'unload', backend, model, runnerOptions: '', task: 'generate' }, ended),
+    },
+    options.wedge,
+  );
+  return {
+    perform,
+    wakes: createWakes({ fleet, clock, emit, send: dependencies.send ?? sendWake }),
+    wedges,
+    setOptions(next) {
+      ({ timeouts } = next);
+      wedges.setOptions(next.wedge);
+    },
+    close: () => wedges.close(),
+  };
+}
