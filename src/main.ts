@@ -23,6 +23,7 @@ const io: Io = {
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,
+  keys: process.stdin.isTTY ? readKeys : null,
   pid: process.pid,
   files: { read: async (path) => readFile(path) },
   signal: stop.signal,
@@ -31,5 +32,19 @@ const io: Io = {
     return () => process.off('SIGHUP', listener);
   },
 };
+
+/** The keyboard as keys, one by one, rather than as lines. */
+function readKeys(press: (key: string) => void): () => void {
+  const { stdin } = process;
+  const take = (bytes: Buffer) => press(bytes.toString('utf8'));
+  stdin.setRawMode(true);
+  stdin.resume();
+  stdin.on('data', take);
+  return () => {
+    stdin.off('data', take);
+    stdin.setRawMode(false);
+    stdin.pause();
+  };
+}
 
 process.exitCode = await runCommand(process.argv.slice(2), io);

@@ -34,7 +34,11 @@ const walls: Readonly<Record<string, Wall>> = {
   store: { rooms: ['core'], packages: ['typebox', 'typebox/value', 'node:*'] },
   config: { rooms: ['core', 'backends', 'http', 'observe', 'store'], packages: ['typebox', 'ajv', 'yaml'] },
   simulator: { rooms: ['core', 'dialects', 'system.ts'], packages: ['typebox', 'typebox/value', 'node:*'] },
-  cli: { rooms: ['core', 'config', 'backends', 'simulator', 'app.ts', 'system.ts'], packages: ['node:*'] },
+  cli: {
+    rooms: ['core', 'config', 'backends', 'simulator', 'app.ts', 'system.ts'],
+    types: ['http'],
+    packages: ['node:*'],
+  },
   'app.ts': {
     rooms: ['core', 'dialects', 'backends', 'http', 'observe', 'store', 'config', 'simulator', 'system.ts'],
     packages: ['node:*'],

@@ -28,6 +28,26 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: '[REQUEST-ID]: ask a running gateway why requests went where they went',
     load: async () => (await import('./explain.ts')).explainCommand,
   },
+  status: {
+    summary: '[--json]: how a running gateway and its backends stand; exit 1 when it takes no requests',
+    load: async () => (await import('./status.ts')).statusCommand,
+  },
+  top: {
+    summary: '[--once]: the same, live: backends, queue and requests, with keys to sort, drain and resume',
+    load: async () => (await import('./top/top.ts')).topCommand,
+  },
+  pull: {
+    summary: 'MODEL --all | --on BACKEND: have backends pull a model, with a bar for each',
+    load: async () => (await import('./pull.ts')).pullCommand,
+  },
+  drain: {
+    summary: 'BACKEND: no new requests for it; those under way finish',
+    load: async () => (await import('./drain.ts')).drainCommand,
+  },
+  resume: {
+    summary: 'BACKEND: take a drained backend back',
+    load: async () => (await import('./drain.ts')).resumeCommand,
+  },
   doctor: {
     summary:
       '[--json]: look for what is wrong with backends, machine and gateway, and say what to do; exit 1 on errors',

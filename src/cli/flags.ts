@@ -79,6 +79,21 @@ export const configFlags = {
   'log-level': { value: 'LEVEL', help: 'debug, info, warn, error or silent' },
 } as const satisfies FlagDefinitions;
 
+/** For commands that speak to a running gateway. */
+export const adminFlags = {
+  token: { value: 'TOKEN', help: 'the credential of an operator, in place of `admin.token`' },
+} as const satisfies FlagDefinitions;
+
+/** Words before the first flag, which are no flags' values, and the rest. */
+export function leadingWords(argv: readonly string[]): {
+  readonly words: readonly string[];
+  readonly rest: readonly string[];
+} {
+  const first = argv.findIndex((argument) => argument.startsWith('-'));
+  const end = first === -1 ? argv.length : first;
+  return { words: argv.slice(0, end), rest: argv.slice(end) };
+}
+
 /** The option each of them sets. */
 const targets: Readonly<Record<string, Path>> = {
   listen: ['listen', 'address'],

@@ -6,6 +6,9 @@ export interface Output {
   write(text: string): unknown;
   /** Whether a person looks at it: colours and symbols are for them only. */
   readonly isTTY?: boolean | undefined;
+  /** Size in characters, where that is known. */
+  readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
 }
 
 export interface Io {
@@ -13,6 +16,8 @@ export interface Io {
   readonly stderr: Output;
   readonly env: Environment;
   readonly files: Files;
+  /** Calls back with each key that is pressed, until the way to stop it is called. Null where nobody has a keyboard. */
+  readonly keys: ((press: (key: string) => void) => () => void) | null;
   /** The process's own id. */
   readonly pid: number;
   /** Aborts when the process is asked to stop. */

@@ -25,11 +25,16 @@ export function recordedIo(world: {
   readonly files?: FileTree;
   readonly env?: Record<string, string>;
   readonly isTTY?: boolean;
+  readonly columns?: number;
+  readonly rows?: number;
+  readonly keys?: Io['keys'];
   readonly signal?: AbortSignal;
 }): RecordedIo {
   const written = { out: '', err: '' };
   const output = (name: 'out' | 'err'): Output => ({
     isTTY: world.isTTY ?? false,
+    columns: world.columns,
+    rows: world.rows,
     write(text) {
       written[name] += text;
       return true;
@@ -42,6 +47,7 @@ export function recordedIo(world: {
     files: memoryFiles(world.files ?? {}),
     signal: world.signal ?? new AbortController().signal,
     pid: 1,
+    keys: world.keys ?? null,
     onHangup: () => () => {},
     out: () => written.out,
     err: () => written.err,

@@ -31,14 +31,15 @@ function report(facts: Facts, findings: readonly Finding[], file: string | null,
   const fine = facts.backends
     .filter(({ name }) => !faulty.has(name))
     .map((backend) => `${paint.green('ok')}       ${paint.bold(backend.name)}  ${described(backend)}`);
-  const gateway =
-    facts.gateway === null ? `no gateway answers on ${facts.admin.address}: what it has seen could not be asked` : '';
+  const lines = [...findings.map((finding) => sentence(finding, paint)), ...fine];
+  if (facts.gateway === null) {
+    lines.push(
+      `${paint.dim('note')}     no gateway answers on ${facts.admin.address}: what it has seen could not be asked`,
+    );
+  }
   return [
     `${file ?? 'no configuration file'}, backends: ${sources[facts.source]}`,
-    '',
-    ...findings.map((finding) => sentence(finding, paint)),
-    ...fine,
-    ...(gateway === '' ? [] : [`${paint.dim('note')}     ${gateway}`]),
+    ...(lines.length === 0 ? [] : ['', ...lines]),
     '',
     `${total(findings, 'error')}, ${total(findings, 'warning')}`,
     '',

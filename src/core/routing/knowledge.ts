@@ -52,6 +52,8 @@ export const Learnt = Type.Object({
           holdMs: Type.Union([Type.Number({ minimum: 0 }), Type.Null()]),
           loadMs: Type.Union([Type.Number({ minimum: 0 }), Type.Null()]),
           slots: Type.Integer({ minimum: 1 }),
+          /** More had to wait; told, and not kept over a restart. */
+          slotsAtMost: Type.Optional(Type.Union([Type.Number(), Type.Null()])),
         }),
       ),
     }),
@@ -332,7 +334,14 @@ export class Knowledge {
         id,
         prefillPerSecond: prefill.value,
         runners: known.slice(0, most).map(({ model, options, holdMs, loadMs, slots }) => {
-          return { model, options, holdMs: holdMs.value, loadMs: loadMs.value, slots: slots.proven };
+          return {
+            model,
+            options,
+            holdMs: holdMs.value,
+            loadMs: loadMs.value,
+            slots: slots.proven,
+            slotsAtMost: slots.most,
+          };
         }),
       };
     });

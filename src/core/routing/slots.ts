@@ -42,6 +42,11 @@ export class SlotEstimate {
     return this.#bound < MOST;
   }
 
+  /** More than so many had to wait; null while none has. */
+  get most(): number | null {
+    return this.isKnown ? this.#bound : null;
+  }
+
   /** Expects what another runner of the same server has shown: OLLAMA_NUM_PARALLEL is one for all. */
   expect(other: SlotEstimate): void {
     this.#proven = other.#proven;

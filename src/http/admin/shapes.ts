@@ -36,6 +36,7 @@ export const Learnt = Type.Object(
         model: name('The model.'),
         options: name('The runner options it was loaded with; empty for the backend’s own.'),
         slots: count('Requests it serves at a time, as far as that has shown.'),
+        slots_at_most: nullable(count('More at a time have had to wait inside it; null while none has.')),
         load_ms: nullable(ms('How long it takes to load')),
         hold_ms: nullable(ms('How long a request holds a slot of it')),
       }),
@@ -81,6 +82,7 @@ export const Backend = Type.Object(
 export type Backend = Static<typeof Backend>;
 
 export const Backends = Type.Object({ backends: Type.Array(Backend) });
+export type Backends = Static<typeof Backends>;
 
 export const Fleet = Type.Object(
   {
@@ -211,6 +213,7 @@ export const Candidate = Type.Object(
   },
   { description: 'A backend as it was weighed.' },
 );
+export type Candidate = Static<typeof Candidate>;
 
 const decided = {
   ago_ms: ms('How long ago'),
@@ -261,6 +264,7 @@ export const Decision = Type.Union(
 export type Decision = Static<typeof Decision>;
 
 export const Decisions = Type.Object({ decisions: Type.Array(Decision) });
+export type Decisions = Static<typeof Decisions>;
 
 export const RequestDetail = Type.Object({
   active: nullable(ActiveRequest),
@@ -286,6 +290,7 @@ export const Pull = Type.Object(
 export type Pull = Static<typeof Pull>;
 
 export const Pulls = Type.Object({ pulls: Type.Array(Pull) });
+export type Pulls = Static<typeof Pulls>;
 
 export const Change = Type.Object(
   {

@@ -48,10 +48,11 @@ export function showBackend(view: BackendView, { isSimulated, learnt, tokensPerS
         ? null
         : {
             prompt_tokens_per_second: rounded(learnt.prefillPerSecond),
-            models: learnt.runners.map(({ holdMs, loadMs, model, options, slots: shown }) => ({
+            models: learnt.runners.map(({ holdMs, loadMs, model, options, slots: shown, slotsAtMost }) => ({
               model,
               options,
               slots: shown,
+              slots_at_most: slotsAtMost ?? null,
               load_ms: rounded(loadMs),
               hold_ms: rounded(holdMs),
             })),
