@@ -69,7 +69,8 @@ for (const { path, text } of pages) {
       for (const target of all(text, /\]\(([^)\s]+)\)/g)) {
         if (/^https?:/.test(target)) continue;
         const [file = '', heading] = target.split('#');
-        const resolved = new URL(file === '' ? path : file, new URL(path, root));
+        const here = new URL(path, root);
+        const resolved = file === '' ? here : new URL(file, here);
         assert.ok(await stat(resolved).catch(() => null), target);
         if (heading === undefined) continue;
         const headings = all(await readFile(resolved, 'utf8'), /^#+ (.+)$/gm).map((each) =>
