@@ -73,7 +73,7 @@ function gatewayConfig(address: string, admin: string, backends: readonly Simula
 function start(command: string, words: readonly string[], name: string): ChildProcess {
   const child = spawn(command, words, { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
   let tail = '';
-  child.stderr!.on('data', (chunk: Buffer) => {
+  child.stderr.on('data', (chunk: Buffer) => {
     tail = `${tail}${chunk.toString()}`.slice(-4000);
   });
   child.once('exit', (code) => {
