@@ -67,7 +67,13 @@ export class World {
         policy: createPolicy(this.policy, seededRng(seed + 3)),
         perform: (intent, ended) => this.#perform(intent, ended),
       },
-      { limit: this.limit, timeout: this.timeout, refuseEarly: this.#rng.next() < 0.5, waitForBackend: true },
+      {
+        limit: this.limit,
+        timeout: this.timeout,
+        refuseEarly: this.#rng.next() < 0.5,
+        ageing: 30_000,
+        waitForBackend: true,
+      },
     );
     for (const id of ids) this.#probe(id);
   }
@@ -111,7 +117,7 @@ export class World {
       case 'options':
         this.limit = step.limit;
         this.timeout = step.timeout;
-        this.scheduler.setOptions({ ...step, refuseEarly: false });
+        this.scheduler.setOptions({ ...step, refuseEarly: false, ageing: 30_000 });
         break;
       case 'health':
         this.fleet.setOptions({ ...healthDefaults, ejectAfter: step.ejectAfter });

@@ -17,6 +17,8 @@ interface Promised {
   readonly promise: string;
   readonly value: (us: Figures, them: Figures) => number;
   readonly against: string;
+  /** Of another case; how many finish in each is not compared then. */
+  readonly in?: string;
   readonly atLeast?: number;
   readonly atMost?: number;
   /** The same of finished requests only, for when too few of the others' ever finish. */
@@ -102,7 +104,39 @@ const promises: readonly Promised[] = [
     against: 'least-conn-blind',
     atMost: 1.02,
   },
+  {
+    id: 'fair',
+    of: 'H',
+    promise: 'TTFT p99 of the light client, times what it is alone',
+    value: (ours, theirs) => (ours.lightP99 ?? Infinity) / (theirs.lightP99 ?? 0),
+    against: us,
+    in: 'H1',
+    atMost: 2,
+  },
+  throughput('H'),
+  {
+    id: 'fair',
+    of: 'HJ',
+    promise: 'Jain’s index of output tokens between clients of equal weight',
+    value: ({ jain }) => jain ?? 0,
+    against: us,
+    atLeast: 0.95,
+  },
+  throughput('HJ'),
 ];
+
+/** Fairness costs the fleet next to nothing. */
+function throughput(name: string): Promised {
+  return {
+    id: 'fair',
+    of: name,
+    promise: 'output tokens a second, as a share of those of first come, first served',
+    value: (ours, theirs) => ours.outputRate / theirs.outputRate,
+    against: 'soonest-fifo',
+    in: name,
+    atLeast: 0.97,
+  };
+}
 
 function faster(id: string, name: string, key: 'p50' | 'p90' | 'p99', against: string, atLeast: number): Promised {
   return {
@@ -121,20 +155,25 @@ function of(key: 'p50' | 'p99'): 'finishedP50' | 'finishedP99' {
 }
 
 export function barsOf(results: readonly CaseResult[]): readonly Bar[] {
-  return promises.map(({ id, of: name, promise, value, finished, against, atLeast, atMost }): Bar => {
-    const rows = results.find((result) => result.of.name === name)?.rows ?? [];
-    const [ours, theirs] = [us, against].map((policy) => rows.find((row) => row.policy === policy)?.figures);
+  return promises.map((promised): Bar => {
+    const { id, of: name, promise, value, finished, against, in: elsewhere, atLeast, atMost } = promised;
+    const ours = figuresIn(results, name, us);
+    const theirs = figuresIn(results, elsewhere ?? name, against);
     const bound = atLeast === undefined ? `<= ${atMost}` : `>= ${atLeast}`;
     const text = `${name}: ${promise} ${bound}`;
     if (ours === undefined || theirs === undefined) return { id, promise: text, measured: null, reached: false };
     const measured = value(ours, theirs);
-    const noWorse = ours.finishedShare >= theirs.finishedShare - 0.002;
+    const noWorse = elsewhere !== undefined || ours.finishedShare >= theirs.finishedShare - 0.002;
     const reached = noWorse && (atLeast === undefined ? measured <= atMost! : measured >= atLeast);
     const worse = noWorse ? '' : ', but fewer finished';
     const those =
       measured === Infinity && finished !== undefined ? ` (of finished ones: ${shown(finished(ours, theirs))})` : '';
     return { id, promise: text, measured: `${shown(measured)}${those}${worse}`, reached };
   });
+}
+
+function figuresIn(results: readonly CaseResult[], name: string, policy: string): Figures | undefined {
+  return results.find(({ of }) => of.name === name)?.rows.find((row) => row.policy === policy)?.figures;
 }
 
 export function barsTable(bars: readonly Bar[]): string {

@@ -15,7 +15,11 @@ export interface Case {
   readonly thinkMs: number;
   /** One factor a backend on its prefill and decode rates. */
   readonly speeds: readonly number[];
-  readonly kind: 'conversations' | 'contexts' | 'two-clients' | 'short' | 'mooncake';
+  readonly kind: 'conversations' | 'contexts' | 'clients' | 'short' | 'mooncake';
+  /** What each client wants, as a multiple of what the fleet can do; one client after another otherwise. */
+  readonly clients?: readonly { readonly name: string; readonly load: number }[];
+  /** Who plays it; everybody when absent. */
+  readonly policies?: readonly string[];
   readonly loadMs: number;
   /** Prompts whose prefix a backend remembers, per place. */
   readonly prompts: number;
@@ -44,6 +48,17 @@ const oneModel = { places: 1, models: 1 } as const;
 
 const mooncake = { ...common, ...oneModel, rate: 0, meanTurns: 1, kind: 'mooncake' } as const;
 
+const contended = {
+  ...common,
+  ...oneModel,
+  rate: 0,
+  meanTurns: 1,
+  kind: 'clients',
+  policies: ['soonest', 'soonest-fifo', 'soonest-learning', 'least-connections', 'central-queue-blind'],
+} as const;
+
+const light = { name: 'light', load: 0.1 } as const;
+
 export const cases: readonly Case[] = [
   { ...common, name: 'A', title: 'four models, room for all', models: 4, rate: 1.2 },
   { ...common, name: 'B', title: 'models = places', models: 8, rate: 1.2 },
@@ -69,15 +84,17 @@ export const cases: readonly Case[] = [
   },
   { ...common, name: 'G', title: 'two num_ctx populations', models: 2, rate: 1, kind: 'contexts' },
   {
-    ...common,
-    ...oneModel,
+    ...contended,
     name: 'H',
     title: 'a client at 10 x capacity, another at 0.1 x',
-    rate: 0,
-    meanTurns: 1,
-    kind: 'two-clients',
-    horizonMs: HOUR_MS / 6,
-    warmUpMs: 0.15 * (HOUR_MS / 6),
+    clients: [{ name: 'heavy', load: 10 }, light],
+  },
+  { ...contended, name: 'H1', title: 'the light client of H alone', clients: [light] },
+  {
+    ...contended,
+    name: 'HJ',
+    title: 'four clients of equal weight, at 8, 4, 2 and 1 x capacity',
+    clients: [8, 4, 2, 1].map((load) => ({ name: `at-${load}`, load })),
   },
   { ...common, ...oneModel, name: 'I', title: 'one-shot short prompts', rate: 1, meanTurns: 1, kind: 'short' },
   { ...common, name: 'A5', title: 'as A, loads of 5 s', models: 4, rate: 1.2, loadMs: 5000 },

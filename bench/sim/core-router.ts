@@ -4,7 +4,8 @@ import { createFleet } from '../../src/core/fleet.ts';
 import type { HealthOptions } from '../../src/core/health.ts';
 import type { Intent } from '../../src/core/planner.ts';
 import { createPolicy, type PolicyName, type PolicyOptions } from '../../src/core/policies/choice.ts';
-import { createScheduler, type Lease, type SchedulerOptions } from '../../src/core/scheduler.ts';
+import { createScheduler, type Lease } from '../../src/core/scheduler.ts';
+import type { SchedulerOptions } from '../../src/core/scheduler-options.ts';
 import type { Job, ResidentModel, Usage } from '../../src/core/types.ts';
 import type { ResidentRunner } from '../../src/simulator/scheduler.ts';
 import type { RunnerOptions, Timing } from '../../src/simulator/scheduler-types.ts';
@@ -18,9 +19,11 @@ export interface CoreRouterOptions {
   readonly policy: PolicyName;
   /** Whether the operator has told slots and places; else both are learnt. */
   readonly told: boolean;
+  /** Whether the scheduler is told one client from another; else everybody is one, and first come is first served. */
+  readonly fair?: boolean;
 }
 
-export function coreRouter({ policy, told }: CoreRouterOptions): (world: World) => Router {
+export function coreRouter({ policy, told, fair = true }: CoreRouterOptions): (world: World) => Router {
   return (world) => {
     const { loop: clock, rng } = world;
     const emit = (): void => {};
@@ -33,7 +36,7 @@ export function coreRouter({ policy, told }: CoreRouterOptions): (world: World) 
     };
     const scheduler = createScheduler(
       { fleet, policy: createPolicy(optionsFor(world, { policy, told }), rng), clock, emit, perform },
-      world.of.kind === 'two-clients' ? asConfigured : patient,
+      world.of.clients !== undefined ? asConfigured : patient,
     );
     fleet.set(world.backends.map(({ index }) => specOf(world, index, { policy, told })));
     for (const { index } of world.backends) fleet.observe(String(index), { kind: 'alive', version: '0.33.0' });
@@ -51,7 +54,7 @@ export function coreRouter({ policy, told }: CoreRouterOptions): (world: World) 
     return {
       arrive(ask) {
         world.pending(
-          scheduler.acquire(jobOf(ask, world), [], signal).then(
+          scheduler.acquire(fair ? jobOf(ask, world) : { ...jobOf(ask, world), client: 'all' }, [], signal).then(
             (lease) => {
               leases.set(ask.id, lease);
               world.forward(ask, Number(lease.backend));
@@ -72,10 +75,22 @@ export function coreRouter({ policy, told }: CoreRouterOptions): (world: World) 
 }
 
 /** Nobody gives up, so that a policy's figures hold its worst. */
-const patient: SchedulerOptions = { limit: 1e6, timeout: Infinity, refuseEarly: false, waitForBackend: true };
+const patient: SchedulerOptions = {
+  limit: 1e6,
+  timeout: Infinity,
+  refuseEarly: false,
+  ageing: 30_000,
+  waitForBackend: true,
+};
 
 /** Where more comes than can ever be served, the gateway's own limits decide. */
-const asConfigured: SchedulerOptions = { limit: 1000, timeout: 120_000, refuseEarly: true, waitForBackend: true };
+const asConfigured: SchedulerOptions = {
+  limit: 1000,
+  timeout: 120_000,
+  refuseEarly: true,
+  ageing: 30_000,
+  waitForBackend: true,
+};
 
 export const health: HealthOptions = {
   riseAfter: 2,

@@ -27,7 +27,10 @@ const clock = new EventLoop();
 const rng = seededRng('decision-cost');
 const models = Array.from({ length: MODELS }, (_, index) => `model-${index}:latest`);
 const fleet = createFleet({ clock, rng, emit: () => {} }, health);
-const planner = new Soonest({ patience: 45_000, prompts: Math.ceil(CONVERSATIONS / BACKENDS), decisions: 256 }, rng);
+const planner = new Soonest(
+  { patience: 45_000, headroom: 0.0625, prompts: Math.ceil(CONVERSATIONS / BACKENDS), decisions: 256 },
+  rng,
+);
 planner.begin({ performs: true });
 fleet.setAutoSlots(Infinity);
 const ids = Array.from({ length: BACKENDS }, (_, index) => `backend-${index}`);

@@ -21,6 +21,11 @@ export const entrants: readonly Entrant[] = [
     summary: 'Llamero, told nothing: it learns slots and places',
     create: coreRouter({ policy: 'soonest', told: false }),
   },
+  {
+    name: 'soonest-fifo',
+    summary: 'the same as `soonest`, with every client taken for one and the same: first come, first served',
+    create: coreRouter({ policy: 'soonest', told: true, fair: false }),
+  },
   ...policyNames
     .filter((name) => name !== 'soonest')
     .map((name) => ({

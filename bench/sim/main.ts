@@ -51,6 +51,7 @@ async function league(): Promise<void> {
     const of = loadMs === null ? listed : { ...listed, loadMs };
     const rows = [];
     for (const entrant of playing) {
+      if (of.policies?.includes(entrant.name) === false) continue;
       const runs: Figures[] = [];
       for (const seed of seeds) runs.push(figuresOf(await run(of, entrant, seed)));
       rows.push({ policy: entrant.name, figures: medianFigures(runs) });
@@ -65,7 +66,10 @@ async function league(): Promise<void> {
   const isWhole = values.case === undefined && values.policy === undefined && loadMs === null;
   if (isWhole && values.seed === undefined) write(results, barsTable(bars));
   if (values.update && values.policy === undefined) {
-    const all = written().map((before) => results.find(({ of }) => of.name === before.of.name) ?? before);
+    const before = written();
+    const all = cases.flatMap(({ name }) => {
+      return results.find(({ of }) => of.name === name) ?? before.find(({ of }) => of.name === name) ?? [];
+    });
     write(all, barsTable(barsOf(all)));
   }
 }

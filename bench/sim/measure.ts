@@ -19,13 +19,15 @@ export interface Figures {
   readonly reloads: number;
   /** Cached share of the prompt tokens that one cache as large as the fleet's would remember; null when there are none. */
   readonly prefixHit: number | null;
+  /** Output tokens a second, of all. */
+  readonly outputRate: number;
   /** Jain's index of output tokens between clients; null with one client. */
   readonly jain: number | null;
-  /** TTFT p99 of the client called `light`; null without one. */
+  /** TTFT p99 of the client called `light`, whether the answer was finished or not; null without one. */
   readonly lightP99: number | null;
 }
 
-export function figuresOf({ records, loads, reloads }: Played): Figures {
+export function figuresOf({ records, loads, outputRate, reloads }: Played): Figures {
   const finished = records.filter(({ doneAt }) => doneAt !== null);
   const late = (record: Record): number => (record.doneAt === null ? Infinity : ttft(record));
   const all = records.map(late).sort((a, b) => a - b);
@@ -33,7 +35,7 @@ export function figuresOf({ records, loads, reloads }: Played): Figures {
   const totals = records
     .map(({ doneAt, ask }) => (doneAt === null ? Infinity : (doneAt - ask.arrivedAt) / 1000))
     .sort((a, b) => a - b);
-  const light = records.filter(({ ask }) => ask.conversation.client === 'light').map(late);
+  const light = records.filter(({ ask }) => ask.conversation.client === 'light').map(ttft);
   return {
     requests: records.length,
     finished: finished.length,
@@ -47,6 +49,7 @@ export function figuresOf({ records, loads, reloads }: Played): Figures {
     loads,
     reloads,
     prefixHit: prefixHit(finished),
+    outputRate,
     jain: jain(finished),
     lightP99:
       light.length === 0

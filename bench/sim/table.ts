@@ -26,6 +26,7 @@ const columns: readonly (readonly [string, (figures: Figures) => string])[] = [
   ['loads', ({ loads }) => String(loads)],
   ['reloads', ({ reloads }) => String(reloads)],
   ['prefix hit', ({ prefixHit }) => (prefixHit === null ? '–' : prefixHit.toFixed(3))],
+  ['tokens/s', ({ outputRate }) => (outputRate === undefined ? '–' : outputRate.toFixed(0))],
   ['Jain', ({ jain }) => (jain === null ? '–' : jain.toFixed(2))],
   ['light p99', ({ lightP99 }) => (lightP99 === null ? '–' : seconds(lightP99))],
 ];

@@ -37,24 +37,26 @@ export interface Workload {
 
 export function createWorkload(of: Case, seed: number, lengths: Lengths): Workload {
   if (of.kind === 'mooncake') return mooncakeWorkload(of);
-  if (of.kind === 'two-clients') {
-    const capacity = capacityOf(of, lengths);
-    const heavy = arrivals(of, 10 * capacity, seededRng(seed, 'heavy'));
-    const light = arrivals(of, 0.1 * capacity, seededRng(seed, 'light'));
-    const all = [
-      ...heavy.map((atMs) => ({ atMs, client: 'heavy' })),
-      ...light.map((atMs) => ({ atMs, client: 'light' })),
-    ].sort((a, b) => a.atMs - b.atMs);
-    return {
-      source: lengths.source,
-      conversations: all.map(({ atMs, client }, id) => converse({ of, seed, lengths, id, atMs, client })),
-    };
-  }
+  if (of.clients !== undefined) return clientsWorkload(of, of.clients, seed, lengths);
   const starts = arrivals(of, of.rate / of.meanTurns, seededRng(seed, 'arrivals'));
   return {
     source: lengths.source,
-    conversations: starts.map((atMs, id) => converse({ of, seed, lengths, id, atMs, client: `client-${id % 50}` })),
+    conversations: starts.map((atMs, id) =>
+      converse({ of, seed, luck: String(id), lengths, id, atMs, client: `client-${id % 50}` }),
+    ),
   };
+}
+
+/** What a client asks for does not depend on who else there is. */
+function clientsWorkload(of: Case, clients: NonNullable<Case['clients']>, seed: number, lengths: Lengths): Workload {
+  const capacity = capacityOf(of, lengths);
+  const asked = clients.flatMap(({ load, name }, index) =>
+    arrivals(of, load * capacity, seededRng(seed, name)).map((atMs, count) => {
+      const id = clients.length * count + index;
+      return converse({ of, seed, luck: `${name} ${count}`, lengths, id, atMs, client: name });
+    }),
+  );
+  return { source: lengths.source, conversations: asked.sort((a, b) => a.atMs - b.atMs) };
 }
 
 function arrivals(of: Case, perSecond: number, rng: Rng): Millis[] {
@@ -68,14 +70,16 @@ function arrivals(of: Case, perSecond: number, rng: Rng): Millis[] {
 interface Setting {
   readonly of: Case;
   readonly seed: number;
+  /** What its own luck is drawn from. */
+  readonly luck: string;
   readonly lengths: Lengths;
   readonly id: number;
   readonly atMs: Millis;
   readonly client: string;
 }
 
-function converse({ of, seed, lengths, id, atMs, client }: Setting): Conversation {
-  const rng = seededRng(seed, 'conversation', id);
+function converse({ of, seed, luck, lengths, id, atMs, client }: Setting): Conversation {
+  const rng = seededRng(seed, 'conversation', luck);
   const model = zipf(rng, of.models, 1);
   const population = rng.next() < 0.5 ? 4096 : 16_384;
   const count = of.meanTurns === 1 ? 1 : geometric(rng, of.meanTurns);

@@ -71,6 +71,8 @@ export interface World {
 
 export interface Played {
   readonly records: readonly Record[];
+  /** Tokens a second of all answers that ended after the warm-up, whenever they were asked for. */
+  readonly outputRate: number;
   /** Loads started after the warm-up. */
   readonly loads: number;
   /** Among them, those that only changed the options of a model that was there. */
@@ -143,6 +145,7 @@ class Play implements World {
     const after = this.#count();
     return {
       records: this.#records.filter(({ ask }) => ask.arrivedAt >= this.#startMs + of.warmUpMs),
+      outputRate: this.#outputRate(),
       loads: after.loads - before.loads,
       reloads: after.reloads - before.reloads,
       digest: this.#digest.digest('hex').slice(0, 16),
@@ -259,6 +262,15 @@ class Play implements World {
     const line = `${(this.loop.now() - this.#startMs).toFixed(3)} ${what} ${subject} ${where}\n`;
     this.#digest.update(line);
     this.#log?.(line);
+  }
+
+  #outputRate(): number {
+    const { horizonMs, warmUpMs } = this.of;
+    let tokens = 0;
+    for (const { ask, doneAt } of this.#records) {
+      if (doneAt !== null && doneAt >= this.#startMs + warmUpMs) tokens += ask.turn.outputTokens;
+    }
+    return (1000 * tokens) / (horizonMs - warmUpMs);
   }
 
   #count(): { loads: number; reloads: number } {

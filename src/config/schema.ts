@@ -10,7 +10,7 @@ import { PolicyOptions } from '../core/policies/choice.ts';
 import { ProfilesOptions } from '../core/profiles.ts';
 import { QuarantineOptions } from '../core/quarantine.ts';
 import { RetryOptions } from '../core/retry.ts';
-import { SchedulerOptions } from '../core/scheduler.ts';
+import { SchedulerOptions } from '../core/scheduler-options.ts';
 import { WedgeOptions } from '../core/wedge.ts';
 import { DiscoveryOptions } from '../backends/discovery/dns.ts';
 import { AuthOption, ClientsOptions } from '../http/authenticate.ts';

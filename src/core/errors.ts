@@ -70,6 +70,12 @@ export const failures = {
     retryable: true,
     help: 'The queue is at `queue.limit`; add slots or backends, or raise the limit.',
   },
+  'too-many-waiting': {
+    status: 429,
+    blame: 'client',
+    retryable: true,
+    help: 'The client has as many requests in the queue as it is granted (`queued`); send fewer at a time.',
+  },
   'queue-timeout': {
     status: 503,
     blame: 'gateway',

@@ -1,10 +1,13 @@
 /**
- * Jobs that wait for a slot. A data structure: it knows neither clock nor fleet. Jobs that compete for the same slots stand
- * in one lane, in order of service: lower priority class first, then first come, first served. What fits one job of a
- * lane fits all of them, so that whoever looks for the next job to go looks at each lane once.
+ * Jobs that wait for a slot, and whose turn it is. A data structure: it knows neither clock nor fleet, and is told the time. Jobs that
+ * compete for the same slots stand in one lane, in order of service (lane.ts). What fits one job of a lane fits all of them, so
+ * that whoever looks for the next job to go looks at each lane once.
  */
 import { Deadlines } from './deadlines.ts';
-import type { BackendId, ClientId, Job, Millis, ModelName } from './types.ts';
+import { Heap } from './heap.ts';
+import { isOlder, Row, type File, type Moment, type Place, type Standing } from './lane.ts';
+import { Shares, type Charge } from './shares.ts';
+import type { BackendId, ClientId, Job, Millis, ModelName, Outcome } from './types.ts';
 
 /** A job that waits. */
 export interface Waiter {
@@ -35,12 +38,14 @@ export function waitingView({ job, since, deadline }: Waiter, now: Millis): Wait
 }
 
 /**
- * Jobs of one runner (model and options) and one set of allowed backends, in order of service. Never empty. While it is walked, the waiter just
- * given out may be removed, and no other.
+ * Jobs of one runner (model and options) and one set of allowed backends, in order of service: those that may go when a slot
+ * comes free. Never empty. It does not change while it is walked.
  */
 export interface Lane<W extends Waiter = Waiter> extends Iterable<W> {
   readonly size: number;
   readonly head: W;
+  /** Who has waited for longest. */
+  readonly oldest: W;
 }
 
 /** What a planner may see of the queue. */
@@ -51,22 +56,32 @@ export interface WaitingJobs<W extends Waiter = Waiter> {
   lanesOf(model: ModelName | null, runnerOptions: string): Iterable<Lane<W>>;
   /** Whether `a` is served before `b` when both could go. */
   precedes(a: W, b: W): boolean;
+  /** Whether others should find a free slot before it gets one, because its client has most of them. */
+  yields(waiter: W): boolean;
 }
 
 export class Queue<W extends Waiter> implements WaitingJobs<W> {
-  readonly #lanes = new Map<string, Row<W>>();
+  readonly #shares = new Shares();
+  readonly #moment: Moment = { now: -Infinity, ageing: Infinity };
+  readonly #rows = new Map<string, Row<W>>();
+  /** Rows with somebody who may go. */
+  readonly #lanes = new Set<Row<W>>();
   /** The same by runner. */
   readonly #byRunner = new Map<string, Set<Row<W>>>();
   readonly #places = new Map<W, Place<W>>();
   readonly #deadlines = new Deadlines<W>();
+  readonly #standings = new Map<ClientId, Standing<W>>();
+  /** Clients with waiting jobs, those with the most of the queue for their weight first. */
+  readonly #heaviest = new Heap<Standing<W>>(isHeavier);
   #arrivals = 0;
 
+  /** All that wait, whether they may go or not. */
   get size(): number {
     return this.#places.size;
   }
 
   get lanes(): Iterable<Lane<W>> {
-    return this.#lanes.values();
+    return this.#lanes;
   }
 
   lanesOf(model: ModelName | null, runnerOptions: string): Iterable<Lane<W>> {
@@ -78,142 +93,230 @@ export class Queue<W extends Waiter> implements WaitingJobs<W> {
     return this.#deadlines.first;
   }
 
+  /** Who has to go when there are too many: the newest job of the client with the most of the queue for its weight. */
+  get leastUrgent(): W | undefined {
+    const standing = this.#heaviest.first;
+    return standing === undefined ? undefined : newestOf(standing).waiter;
+  }
+
+  /** How long a band may be passed over before one of its jobs goes first. */
+  setAgeing(ageing: Millis): void {
+    this.#moment.ageing = ageing;
+  }
+
+  /** The time, before it is asked for an order. */
+  setNow(now: Millis): void {
+    this.#moment.now = now;
+  }
+
+  /** Whether slots are shared out runner by runner, or all as one. */
+  setByRunner(byRunner: boolean): void {
+    const places = [...this.#places.values()].sort((a, b) => a.arrival - b.arrival);
+    for (const { waiter } of places) this.remove(waiter);
+    this.#shares.setByRunner(byRunner);
+    for (const { waiter } of places) this.push(waiter);
+  }
+
   push(waiter: W): void {
-    const key = laneOf(waiter);
-    let row = this.#lanes.get(key);
-    if (row === undefined) {
-      row = new Row(key, runnerOf(waiter.job.model, waiter.job.runnerOptions));
-      this.#lanes.set(key, row);
-      const rows = this.#byRunner.get(row.runner);
-      if (rows === undefined) this.#byRunner.set(row.runner, new Set([row]));
-      else rows.add(row);
-    }
-    const place: Place<W> = { waiter, row, arrival: this.#arrivals++, before: null, after: null };
+    const { job } = waiter;
+    const standing = this.#standingOf(job);
+    const row = this.#rowFor(waiter);
+    const file = row.fileFor(standing, this.#shares.join(job, this.#moment.now), job.priority);
+    const place: Place<W> = { waiter, file, arrival: this.#arrivals++, before: null, after: null };
     row.append(place);
     this.#places.set(waiter, place);
     this.#deadlines.add(waiter);
+    standing.waiting += 1;
+    standing.priority = job.priority;
+    standing.arrival = place.arrival;
+    if (standing.waiting === 1) this.#heaviest.add(standing);
+    else this.#heaviest.moved(standing);
+    this.#list(row);
   }
 
-  /** False when it does not wait here. */
+  /** Its turn has come: it goes to a backend. Null when it does not wait here. */
+  serve(waiter: W): Charge | null {
+    if (!this.#places.has(waiter)) return null;
+    const charge = this.#shares.charge(waiter.job);
+    this.#take(waiter, true);
+    return this.#charge(waiter.job, charge);
+  }
+
+  /** The job goes to a backend without having waited. */
+  admit(job: Job): Charge {
+    return this.#charge(job, this.#shares.admit(job, this.#moment.now));
+  }
+
+  /** It has given up. False when it does not wait here. */
   remove(waiter: W): boolean {
-    const place = this.#places.get(waiter);
-    if (place === undefined) return false;
-    place.row.unlink(place);
-    if (place.row.size === 0) this.#drop(place.row);
-    this.#places.delete(waiter);
-    this.#deadlines.remove(waiter);
-    return true;
+    return this.#take(waiter, false);
   }
 
   has(waiter: W): boolean {
     return this.#places.has(waiter);
   }
 
+  /** Whether the client may have one more job with a backend. */
+  admits({ client, share }: Job): boolean {
+    return share?.concurrency === undefined || (this.#standings.get(client)?.running ?? 0) < share.concurrency;
+  }
+
+  /** How many jobs of the client wait. */
+  waitingOf(client: ClientId): number {
+    return this.#standings.get(client)?.waiting ?? 0;
+  }
+
+  /** It has ended. Jobs that may go only now: one of each kind. */
+  settle(charge: Charge, job: Job, outcome: Outcome): readonly Job[] {
+    const standing = this.#standings.get(job.client)!;
+    this.#shares.settle(charge, job, outcome);
+    reorder(standing, charge);
+    const hadRoom = standing.running < standing.concurrency;
+    standing.running -= 1;
+    const hasRoom = standing.running < standing.concurrency;
+    if (!hadRoom && hasRoom) this.#setReady(standing, true);
+    this.#forgetIfGone(standing);
+    return !hadRoom && hasRoom ? [...standing.files].map(({ first }) => first!.waiter.job) : [];
+  }
+
   precedes(a: W, b: W): boolean {
+    const [one, other] = [this.#places.get(a)!, this.#places.get(b)!];
+    const isOverdue = one.file.row.isOverdue(one.file, a);
+    if (isOverdue !== other.file.row.isOverdue(other.file, b)) return isOverdue;
     if (a.job.priority !== b.job.priority) return a.job.priority < b.job.priority;
-    // Who comes back after a failed attempt has waited since it first came.
-    if (a.since !== b.since) return a.since < b.since;
-    return this.#places.get(a)!.arrival < this.#places.get(b)!.arrival;
+    // By how far they are ahead of those they share with, because two runners have nothing to compare.
+    const difference = lead(one.file) - lead(other.file);
+    return difference === 0 ? isOlder(one, other) : difference < 0;
   }
 
-  /** Who has to go when there are too many: of those served last, the one that came last. */
-  get leastUrgent(): W | undefined {
-    let worst: W | undefined;
-    for (const row of this.#lanes.values()) {
-      const { last } = row;
-      if (worst === undefined || this.precedes(worst, last)) worst = last;
+  yields(waiter: W): boolean {
+    return this.#shares.yields(this.#places.get(waiter)!.file.tab, this.#moment.now);
+  }
+
+  /** How many jobs of its model will probably have gone when the last of the waiter's client has, that one included. */
+  ahead(waiter: W): number {
+    const { file } = this.#places.get(waiter)!;
+    const { model } = waiter.job;
+    let count = file.row.ahead(file);
+    for (const row of this.#rows.values()) {
+      if (row === file.row || row.model !== model) continue;
+      count += row.total;
     }
-    return worst;
-  }
-
-  #drop(row: Row<W>): void {
-    this.#lanes.delete(row.key);
-    const rows = this.#byRunner.get(row.runner)!;
-    rows.delete(row);
-    if (rows.size === 0) this.#byRunner.delete(row.runner);
+    return count;
   }
 
   /** Waiting jobs per model; null for those that need none. */
   countByModel(): ReadonlyMap<ModelName | null, number> {
     const counts = new Map<ModelName | null, number>();
-    for (const row of this.#lanes.values()) {
-      const { model } = row.head.job;
-      counts.set(model, (counts.get(model) ?? 0) + row.size);
-    }
+    for (const { model, total } of this.#rows.values()) counts.set(model, (counts.get(model) ?? 0) + total);
     return counts;
   }
-}
 
-interface Place<W extends Waiter> {
-  readonly waiter: W;
-  readonly row: Row<W>;
-  readonly arrival: number;
-  before: Place<W> | null;
-  after: Place<W> | null;
-}
-
-/** One priority class of a lane: a linked list, so that leaving from the middle costs nothing. */
-interface Band<W extends Waiter> {
-  readonly priority: number;
-  first: Place<W> | null;
-  last: Place<W> | null;
-}
-
-class Row<W extends Waiter> implements Lane<W> {
-  readonly key: string;
-  readonly runner: string;
-  size = 0;
-  /** Sorted by priority; none is empty. */
-  readonly #bands: Band<W>[] = [];
-
-  constructor(key: string, runner: string) {
-    this.key = key;
-    this.runner = runner;
+  /** In the order they came. */
+  [Symbol.iterator](): Iterator<W> {
+    return this.#places.keys();
   }
 
-  get head(): W {
-    return this.#bands[0]!.first!.waiter;
+  /** All that wait, whether they may go or not; together those that fit the same backends. */
+  *alike(): Generator<readonly W[], void, undefined> {
+    for (const row of this.#rows.values()) yield [...row.all()];
   }
 
-  get last(): W {
-    return this.#bands.at(-1)!.last!.waiter;
+  #charge(job: Job, charge: Charge): Charge {
+    const standing = this.#standingOf(job);
+    standing.running += 1;
+    if (standing.running >= standing.concurrency) this.#setReady(standing, false);
+    reorder(standing, charge);
+    return charge;
   }
 
-  *[Symbol.iterator](): Iterator<W> {
-    // A copy, because a band goes when its last waiter does, which may be the one just given out.
-    for (const band of this.#bands.slice()) {
-      for (let place = band.first; place !== null; place = place.after) yield place.waiter;
+  #take(waiter: W, served: boolean): boolean {
+    const place = this.#places.get(waiter);
+    if (place === undefined) return false;
+    const { row, standing, tab } = place.file;
+    row.unlink(place, served);
+    this.#places.delete(waiter);
+    this.#deadlines.remove(waiter);
+    standing.waiting -= 1;
+    if (standing.waiting === 0) this.#heaviest.remove(standing);
+    else this.#heaviest.moved(standing);
+    this.#shares.leave(tab);
+    this.#list(row);
+    if (!served) this.#forgetIfGone(standing);
+    return true;
+  }
+
+  #standingOf({ client, priority, share }: Job): Standing<W> {
+    let standing = this.#standings.get(client);
+    if (standing === undefined) {
+      const caps = { concurrency: Infinity, weight: 1 };
+      standing = { client, waiting: 0, running: 0, ...caps, priority, arrival: 0, files: new Set() };
+      this.#standings.set(client, standing);
+    }
+    standing.weight = share?.weight ?? 1;
+    standing.concurrency = share?.concurrency ?? Infinity;
+    return standing;
+  }
+
+  #forgetIfGone({ client, running, waiting }: Standing<W>): void {
+    if (waiting === 0 && running === 0) this.#standings.delete(client);
+  }
+
+  #setReady({ files }: Standing<W>, ready: boolean): void {
+    for (const file of files) {
+      file.row.setReady(file, ready);
+      this.#list(file.row);
     }
   }
 
-  append(place: Place<W>): void {
-    const band = this.#bandOf(place.waiter.job.priority);
-    place.before = band.last;
-    if (band.last === null) band.first = place;
-    else band.last.after = place;
-    band.last = place;
-    this.size += 1;
+  #rowFor(waiter: W): Row<W> {
+    const key = laneOf(waiter);
+    let row = this.#rows.get(key);
+    if (row === undefined) {
+      const { model, runnerOptions } = waiter.job;
+      row = new Row(key, { model, runner: runnerOf(model, runnerOptions), moment: this.#moment });
+      this.#rows.set(key, row);
+    }
+    return row;
   }
 
-  unlink(place: Place<W>): void {
-    const band = this.#bandOf(place.waiter.job.priority);
-    if (place.before === null) band.first = place.after;
-    else place.before.after = place.after;
-    if (place.after === null) band.last = place.before;
-    else place.after.before = place.before;
-    this.size -= 1;
-    if (band.first === null) this.#bands.splice(this.#bands.indexOf(band), 1);
+  /** Lets planners see a row, or no longer. */
+  #list(row: Row<W>): void {
+    if (row.total === 0) this.#rows.delete(row.key);
+    const isListed = this.#lanes.has(row);
+    if (isListed === row.size > 0) return;
+    const rows = this.#byRunner.get(row.runner);
+    if (isListed) {
+      this.#lanes.delete(row);
+      rows!.delete(row);
+      if (rows!.size === 0) this.#byRunner.delete(row.runner);
+      return;
+    }
+    this.#lanes.add(row);
+    if (rows === undefined) this.#byRunner.set(row.runner, new Set([row]));
+    else rows.add(row);
   }
+}
 
-  #bandOf(priority: number): Band<W> {
-    let index = 0;
-    while (index < this.#bands.length && this.#bands[index]!.priority < priority) index += 1;
-    const found = this.#bands[index];
-    if (found !== undefined && found.priority === priority) return found;
-    const band: Band<W> = { priority, first: null, last: null };
-    this.#bands.splice(index, 0, band);
-    return band;
-  }
+/** Its client's counter has changed, and with it whose turn it is. */
+function reorder<W extends Waiter>({ files }: Standing<W>, { tab }: Charge): void {
+  for (const file of files) if (file.tab === tab) file.row.reorder(file);
+}
+
+function lead<W extends Waiter>({ tab }: File<W>): number {
+  return tab.counter - tab.pool.level;
+}
+
+function isHeavier<W extends Waiter>(a: Standing<W>, b: Standing<W>): boolean {
+  const difference = a.waiting / a.weight - b.waiting / b.weight;
+  if (difference !== 0) return difference > 0;
+  return a.priority === b.priority ? a.arrival > b.arrival : a.priority > b.priority;
+}
+
+function newestOf<W extends Waiter>({ files }: Standing<W>): Place<W> {
+  let newest: Place<W> | null = null;
+  for (const { last } of files) if (newest === null || last!.arrival > newest.arrival) newest = last;
+  return newest!;
 }
 
 function runnerOf(model: ModelName | null, runnerOptions: string): string {

@@ -3,7 +3,6 @@
  * a bounded queue with a deadline. Whenever something changes, the planner is asked who goes next.
  */
 import assert from 'node:assert/strict';
-import { Type, type Static } from 'typebox';
 import { AUTO_SLOTS } from './backend.ts';
 import type { Decision } from './routing/decisions.ts';
 import { createBacklog, type Backlog } from './backlog.ts';
@@ -11,44 +10,14 @@ import { GatewayError } from './errors.ts';
 import type { Emit } from './events.ts';
 import type { Outlook } from './eligibility.ts';
 import type { Fleet, Hold } from './fleet.ts';
-import { Duration } from './options.ts';
 import { policyPlanner, type Intent, type Perform, type Placement, type Planner } from './planner.ts';
 import type { Policy } from './policies/policy.ts';
 import { Queue, waitingView, type Waiter, type WaitingView } from './queue.ts';
+import type { SchedulerOptions } from './scheduler-options.ts';
+import type { Charge } from './shares.ts';
 import type { Wakes } from './wake.ts';
 import type { Learnt } from './routing/knowledge.ts';
 import type { BackendId, Clock, Departure, Job, Millis, ModelName, Outcome, RouteReason, Timer } from './types.ts';
-
-export const SchedulerOptions = Type.Object(
-  {
-    limit: Type.Integer({
-      description: 'Requests that may wait for a slot at once; the next is refused with 503.',
-      minimum: 0,
-      maximum: 1_000_000,
-      default: 1000,
-    }),
-    timeout: Duration({
-      description:
-        'How long a request may wait for a slot before it is refused with 503. Ollama itself would let it wait for ever.',
-      default: '2m',
-      minimum: 0,
-    }),
-    refuseEarly: Type.Boolean({
-      description:
-        'Refuse a request at once when it would probably have to wait longer than `timeout`, told from how fast the queue ' +
-        'has been moving, instead of letting it wait in vain.',
-      default: true,
-    }),
-    waitForBackend: Type.Boolean({
-      description:
-        'While every backend that could serve a request is down, let it wait up to `timeout` for one to come back, ' +
-        'instead of refusing it at once.',
-      default: true,
-    }),
-  },
-  { additionalProperties: false, description: 'Where requests wait while every slot is taken.' },
-);
-export type SchedulerOptions = Static<typeof SchedulerOptions>;
 
 /** The right to one attempt at one backend. Whoever holds it releases it, exactly once, however the attempt ends. */
 export interface Lease {
@@ -83,7 +52,7 @@ export interface Scheduler {
    */
   acquire(job: Job, tried: readonly BackendId[], signal: Departure, waitedMs?: Millis): Promise<Lease>;
   view(): SchedulerView;
-  /** Everybody who waits, lane by lane. Costs a walk through the queue. */
+  /** Everybody who waits, in the order they came. Costs a walk through the queue. */
   waiting(): readonly WaitingView[];
   /** Refuses a job that waits, by its id, with this error. False when it does not wait (any more). */
   dismiss(jobId: string, error: GatewayError): boolean;
@@ -124,6 +93,13 @@ interface WaitingJob extends Waiter {
   readonly stopListening: () => void;
 }
 
+/** A job that goes to a backend now. */
+interface Admitted {
+  readonly job: Job;
+  readonly charge: Charge;
+  readonly queuedMs: Millis;
+}
+
 class Dispatcher implements Scheduler {
   readonly #fleet: Fleet;
   readonly #clock: Clock;
@@ -147,6 +123,7 @@ class Dispatcher implements Scheduler {
     this.#wake = wake ?? null;
     this.#planner = this.#begin(policy);
     this.#options = options;
+    this.#queue.setAgeing(options.ageing);
     this.#unsubscribe = fleet.subscribe(() => this.#fleetChanged());
   }
 
@@ -158,11 +135,13 @@ class Dispatcher implements Scheduler {
     if (outlook !== 'free') {
       const refusal = this.#hopeless(outlook, job);
       if (refusal !== null) return Promise.reject(refusal);
-    } else if (this.#queue.size === 0) {
+    } else if (this.#queue.size === 0 && this.#queue.admits(job)) {
       const now = this.#clock.now();
+      this.#queue.setNow(now);
       const arrival = { job, tried, since: now - waitedMs };
       const placement = this.#planner.place(arrival, this.#fleet, now);
-      if (placement !== null) return Promise.resolve(this.#lease(job, placement, 0));
+      if (placement !== null)
+        return Promise.resolve(this.#lease(placement, { job, charge: this.#queue.admit(job), queuedMs: 0 }));
     }
     return this.#wait(job, tried, signal, waitedMs);
   }
@@ -180,11 +159,11 @@ class Dispatcher implements Scheduler {
 
   waiting(): readonly WaitingView[] {
     const now = this.#clock.now();
-    return this.#everyWaiter().map((waiter) => waitingView(waiter, now));
+    return [...this.#queue].map((waiter) => waitingView(waiter, now));
   }
 
   dismiss(jobId: string, error: GatewayError): boolean {
-    const waiters = this.#everyWaiter().filter(({ job }) => job.id === jobId);
+    const waiters = [...this.#queue].filter(({ job }) => job.id === jobId);
     for (const waiter of waiters) this.#refuse(waiter, 'failed', error);
     this.#arm();
     return waiters.length > 0;
@@ -199,12 +178,13 @@ class Dispatcher implements Scheduler {
     this.#planner = this.#begin(policy);
     if (learnt !== null) this.restore(learnt);
     const now = this.#clock.now();
-    for (const { job } of this.#everyWaiter()) this.#planner.queued?.(job, now);
+    for (const { job } of this.#queue) this.#planner.queued?.(job, now);
     this.#dispatch();
   }
 
   setOptions(options: SchedulerOptions): void {
     this.#options = options;
+    this.#queue.setAgeing(options.ageing);
     this.#enforceLimit();
     this.#rejectHopeless();
     this.#arm();
@@ -222,7 +202,7 @@ class Dispatcher implements Scheduler {
     if (this.#closed) return;
     this.#closed = true;
     this.#unsubscribe();
-    for (const waiter of this.#everyWaiter()) {
+    for (const waiter of this.#queue) {
       this.#refuse(waiter, 'failed', new GatewayError('shutting-down', 'the gateway is stopping'));
     }
     this.#arm();
@@ -247,6 +227,7 @@ class Dispatcher implements Scheduler {
         stopListening: () => signal.removeEventListener('abort', left),
       };
       // It stands in the queue before the limit is applied, because a slot that fits it may be free although others wait.
+      this.#queue.setNow(now);
       this.#queue.push(waiter);
       this.#backlog.joined(job.model, now);
       this.#noteStall(job);
@@ -254,6 +235,7 @@ class Dispatcher implements Scheduler {
       signal.addEventListener('abort', left, { once: true });
       this.#emit({ kind: 'queued', model: job.model, depth: this.#queue.size });
       this.#dispatch();
+      this.#refuseIfTooMany(waiter);
       this.#refuseIfVain(waiter);
       this.#enforceLimit();
       this.#arm();
@@ -262,16 +244,19 @@ class Dispatcher implements Scheduler {
 
   /** Lets go whoever the planner says may go. */
   #dispatch(): void {
+    const now = this.#clock.now();
+    this.#queue.setNow(now);
     while (this.#queue.size > 0) {
-      const dispatch = this.#planner.next(this.#queue, this.#fleet, this.#clock.now());
+      const dispatch = this.#planner.next(this.#queue, this.#fleet, now);
       if (dispatch === null) break;
       const { waiter } = dispatch;
-      assert(this.#queue.remove(waiter), 'only a job that waits is dispatched');
-      const waitedMs = this.#left(waiter, 'leased');
-      waiter.resolve(this.#lease(waiter.job, dispatch, waitedMs));
+      const charge = this.#queue.serve(waiter);
+      assert(charge !== null, 'only a job that waits is dispatched');
+      const queuedMs = this.#left(waiter, 'leased');
+      waiter.resolve(this.#lease(dispatch, { job: waiter.job, charge, queuedMs }));
     }
     this.#carryOut();
-    if (this.#queue.size > 0) this.#wake?.(this.#queue.lanes, (job) => this.#predictedWait(job));
+    if (this.#queue.size > 0) this.#wake?.(this.#queue.lanes, (job) => this.#predict(job, this.#backlog.waiting(job.model)));
     this.#arm();
   }
 
@@ -294,11 +279,12 @@ class Dispatcher implements Scheduler {
   #begin(policy: Policy | Planner): Planner {
     const planner = asPlanner(policy);
     planner.begin?.({ performs: this.#perform !== null });
+    this.#queue.setByRunner(planner.countsSlots === true);
     this.#fleet.setAutoSlots(planner.countsSlots === true ? Infinity : AUTO_SLOTS);
     return planner;
   }
 
-  #lease(job: Job, placement: Placement, queuedMs: Millis): Lease {
+  #lease(placement: Placement, { charge, job, queuedMs }: Admitted): Lease {
     const { backend, reason } = placement;
     const hold = this.#fleet.take(backend, job);
     const since = this.#clock.now();
@@ -320,8 +306,10 @@ class Dispatcher implements Scheduler {
       release: (outcome) => {
         assert(!released, 'a lease is released once');
         released = true;
-        watch?.released(outcome, this.#clock.now());
-        return this.#release(hold, outcome, job, this.#clock.now() - since);
+        const now = this.#clock.now();
+        watch?.released(outcome, now);
+        for (const freed of this.#queue.settle(charge, job, outcome)) this.#planner.queued?.(freed, now);
+        return this.#release(hold, outcome, job, now - since);
       },
     };
   }
@@ -344,15 +332,13 @@ class Dispatcher implements Scheduler {
 
   /** Jobs that can no longer be served at all need not wait for their deadline. */
   #rejectHopeless(): void {
-    for (const lane of this.#queue.lanes) {
-      const outlook = this.#fleet.outlook(lane.head.job, lane.head.tried);
+    for (const waiters of this.#queue.alike()) {
+      const { job, tried } = waiters[0]!;
+      const outlook = this.#fleet.outlook(job, tried);
       if (outlook === 'free') continue;
-      this.#noteStall(lane.head.job);
-      for (const waiter of lane) {
-        const refusal = this.#hopeless(outlook, waiter.job);
-        if (refusal === null) break;
-        this.#refuse(waiter, 'failed', refusal);
-      }
+      this.#noteStall(job);
+      if (this.#hopeless(outlook, job) === null) continue;
+      for (const waiter of waiters) this.#refuse(waiter, 'failed', this.#hopeless(outlook, waiter.job)!);
     }
   }
 
@@ -366,15 +352,29 @@ class Dispatcher implements Scheduler {
     return null;
   }
 
+  /** Who has too many in the queue is told so, whatever room there is. */
+  #refuseIfTooMany(waiter: WaitingJob): void {
+    const { client, share } = waiter.job;
+    if (share?.queued === undefined || !this.#queue.has(waiter)) return;
+    if (this.#queue.waitingOf(client) <= share.queued) return;
+    const retryAfterMs = this.#retryAfter(waiter);
+    const message = `${share.queued} of your requests wait already; try again later`;
+    this.#refuse(waiter, 'failed', new GatewayError('too-many-waiting', message, { retryAfterMs }));
+  }
+
   /** Waiting in vain serves nobody: who would give up before its turn is told so at once. */
   #refuseIfVain(waiter: WaitingJob): void {
     if (!this.#options.refuseEarly || !this.#queue.has(waiter)) return;
-    const predicted = this.#predictedWait(waiter.job);
-    if (predicted === null || predicted <= waiter.deadline - this.#clock.now()) return;
+    const left = waiter.deadline - this.#clock.now();
+    // Whoever would be served in time behind all others need not be counted how many go before it.
+    const atWorst = this.#predict(waiter.job, this.#backlog.waiting(waiter.job.model));
+    if (atWorst === null || atWorst <= left) return;
+    const predicted = this.#predictedWait(waiter);
+    if (predicted === null || predicted <= left) return;
     // One that is being woken will take its part.
     if (this.#fleet.sleepers(waiter.job, waiter.tried).some(({ isWaking }) => isWaking)) return;
     const message = `the wait for a slot would be about ${Math.round(predicted / 1000)} s; try again later`;
-    const retryAfterMs = this.#retryAfter(waiter.job);
+    const retryAfterMs = this.#retryAfter(waiter);
     this.#refuse(waiter, 'failed', new GatewayError('queue-full', message, { retryAfterMs }));
   }
 
@@ -382,7 +382,7 @@ class Dispatcher implements Scheduler {
     while (this.#queue.size > this.#options.limit) {
       const waiter = this.#queue.leastUrgent!;
       const message = `${this.#options.limit} requests wait already; try again later`;
-      const retryAfterMs = this.#retryAfter(waiter.job);
+      const retryAfterMs = this.#retryAfter(waiter);
       this.#refuse(waiter, 'failed', new GatewayError('queue-full', message, { retryAfterMs }));
     }
   }
@@ -396,12 +396,13 @@ class Dispatcher implements Scheduler {
     }
   }
 
-  #timedOut({ job, tried, since }: WaitingJob, now: Millis): GatewayError {
+  #timedOut(waiter: WaitingJob, now: Millis): GatewayError {
+    const { job, since, tried } = waiter;
     if (['no-backend', 'asleep'].includes(this.#fleet.outlook(job, tried))) {
       return noBackend('no backend that could serve the request came back in time', DOWN_RETRY_AFTER_MS);
     }
     const message = `no slot came free within ${Math.round((now - since) / 100) / 10} s`;
-    return new GatewayError('queue-timeout', message, { retryAfterMs: this.#retryAfter(job) });
+    return new GatewayError('queue-timeout', message, { retryAfterMs: this.#retryAfter(waiter) });
   }
 
   #refuse(waiter: WaitingJob, how: 'timeout' | 'client-gone' | 'failed', error: GatewayError): void {
@@ -421,25 +422,24 @@ class Dispatcher implements Scheduler {
     return waitedMs;
   }
 
-  /** How long the last of those that wait for the job's model will have waited; null when nothing tells. */
-  #predictedWait(job: Job): Millis | null {
-    const ahead = this.#backlog.waiting(job.model);
+  /** How long the waiter's client will wait for the last of its jobs; null when nothing tells. */
+  #predictedWait(waiter: WaitingJob): Millis | null {
+    return this.#predict(waiter.job, this.#queue.ahead(waiter));
+  }
+
+  #predict(job: Job, ahead: number): Millis | null {
     const capacity = this.#fleet.capacityFor(job);
     const counted = this.#planner.slotsFor?.(job, this.#clock.now()) ?? Infinity;
     return this.#backlog.predict(job.model, { ahead, slots: Math.min(capacity, counted) });
   }
 
-  #retryAfter(job: Job): Millis {
-    return Math.min(LONGEST_RETRY_AFTER_MS, Math.max(1000, Math.ceil(this.#predictedWait(job) ?? 0)));
+  #retryAfter(waiter: WaitingJob): Millis {
+    return Math.min(LONGEST_RETRY_AFTER_MS, Math.max(1000, Math.ceil(this.#predictedWait(waiter) ?? 0)));
   }
 
   /** An outage must not be taken for a slow queue. */
   #noteStall(job: Job): void {
     if (this.#fleet.capacityFor(job) === 0) this.#backlog.stalled(job.model);
-  }
-
-  #everyWaiter(): WaitingJob[] {
-    return [...this.#queue.lanes].flatMap((lane) => [...lane]);
   }
 
   /** One timer for all that wait, and none while nobody does. */

@@ -85,8 +85,20 @@ export interface Job {
   readonly prefix: readonly PrefixMark[];
   /** Priority class; 0 is served first. */
   readonly priority: number;
+  /** What the client is granted of the queue and the slots; without it a weight of 1 and no bounds. */
+  readonly share?: Share;
   /** Restricts the job to these backends, when given. */
   readonly only?: readonly BackendId[];
+}
+
+/** What a client is granted of what all clients share. A grant (core/grants.ts) is one. */
+export interface Share {
+  /** Relative to the other clients of its priority class. */
+  readonly weight: number;
+  /** How many of its jobs may be with a backend at a time. */
+  readonly concurrency?: number;
+  /** How many may wait. */
+  readonly queued?: number;
 }
 
 /** What one answer reported of itself. Token counts; durations in ms. Absent fields are unknown. */

@@ -96,6 +96,7 @@ function jobOf(reading: Reading, exchange: Exchange, account: Account): Job {
     session: reading.session,
     prefix: reading.prefix,
     priority: bands.indexOf(exchange.client.grant.priority),
+    share: exchange.client.grant,
   };
 }
 

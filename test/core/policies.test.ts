@@ -151,7 +151,7 @@ describe('policies', () => {
     const parts = fleetOf(ids.map((id, index) => backend(id, { weight: weights[index]!, slots: 100 })));
     const scheduler = createScheduler(
       { ...parts, policy: createPolicy(name, seededRng(11)), emit: () => undefined },
-      { limit: 10, timeout: 1000, refuseEarly: true, waitForBackend: true },
+      { limit: 10, timeout: 1000, refuseEarly: true, ageing: 30_000, waitForBackend: true },
     );
     const counts = ids.map(() => 0);
     const running: Lease[] = [];

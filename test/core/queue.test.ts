@@ -27,6 +27,29 @@ function inOrder(queue: Queue<Numbered>): Numbered[][] {
   return [...queue.lanes].map((lane) => [...lane]);
 }
 
+/** What one job is expected to take, before any has told. */
+const EXPECTED = 10 + 2 * 256;
+
+/** Bands in order; in each, whoever would have had least goes next, and of equals who came first. */
+function inTurn(waiting: readonly Numbered[]): Numbered[] {
+  const left = [...waiting].sort((a, b) => a.number - b.number);
+  const had = new Map<string, number>();
+  const order: Numbered[] = [];
+  while (left.length > 0) {
+    const key = ({ job: { client, priority } }: Numbered): string => `${client} ${priority}`;
+    const heads = left.filter((one) => left.find((other) => key(other) === key(one)) === one);
+    heads.sort(
+      (a, b) =>
+        a.job.priority - b.job.priority || (had.get(key(a)) ?? 0) - (had.get(key(b)) ?? 0) || a.number - b.number,
+    );
+    const next = heads[0]!;
+    had.set(key(next), (had.get(key(next)) ?? 0) + EXPECTED);
+    order.push(next);
+    left.splice(left.indexOf(next), 1);
+  }
+  return order;
+}
+
 describe('queue', () => {
   it('keeps every waiter until it is removed, in lanes in order of service', () => {
     const steps = fc.array(fc.oneof({ weight: 3, arbitrary: arrival }, { weight: 2, arbitrary: fc.nat() }), {
@@ -62,8 +85,7 @@ describe('queue', () => {
       const waiters = lanes[index]!;
       assert.equal(lane.size, waiters.length);
       assert.equal(lane.head, waiters[0]);
-      const sorted = [...waiters].sort((a, b) => a.job.priority - b.job.priority || a.number - b.number);
-      assert.deepEqual(waiters, sorted, 'lower class first, then first come');
+      assert.deepEqual(waiters, inTurn(model.filter((one) => waiters.includes(one))), 'bands, then clients in turn');
       const [first] = waiters;
       for (const other of waiters) {
         assert.equal(other.job.model, first!.job.model);
@@ -75,8 +97,11 @@ describe('queue', () => {
     assert.equal(new Set(keys).size, keys.length, 'one lane for jobs that fit the same backends');
     const soonest = Math.min(...model.map(({ deadline }) => deadline));
     assert.equal(queue.firstToExpire?.deadline ?? Infinity, soonest);
-    const worst = [...model].sort((a, b) => b.job.priority - a.job.priority || b.number - a.number)[0];
-    assert.equal(queue.leastUrgent, worst);
+    const worst = queue.leastUrgent;
+    const of = (client: string | undefined): Numbered[] => model.filter(({ job: one }) => one.client === client);
+    assert.equal(worst, of(worst?.job.client).at(-1), 'the newest of its client');
+    for (const { job: other } of model) assert.ok(of(worst?.job.client).length >= of(other.client).length);
+    assert.deepEqual(new Set(queue), new Set(model));
     let counted = 0;
     for (const count of queue.countByModel().values()) counted += count;
     assert.equal(counted, model.length);
@@ -90,22 +115,6 @@ describe('queue', () => {
     queue.push(returning);
     assert.ok(queue.precedes(returning, fresh));
     assert.ok(!queue.precedes(fresh, returning));
-  });
-
-  it('lets the current waiter of a lane be removed while the lane is walked', () => {
-    const queue = new Queue<Waiter>();
-    for (let number = 0; number < 5; number += 1) {
-      queue.push({ job: job({ priority: number % 2 }), tried: [], since: number, deadline: 10 });
-    }
-    let seen = 0;
-    for (const lane of queue.lanes) {
-      for (const each of lane) {
-        queue.remove(each);
-        seen += 1;
-      }
-    }
-    assert.equal(seen, 5);
-    assert.equal(queue.size, 0);
   });
 
   it('leaves nothing behind when all have left', () => {

@@ -7,7 +7,7 @@ import type { Event } from '../../src/core/events.ts';
 import type { Observation } from '../../src/core/observation.ts';
 import { createPolicy, policyNames, type PolicyName } from '../../src/core/policies/choice.ts';
 import { createScheduler, type Lease, type Scheduler } from '../../src/core/scheduler.ts';
-import type { Job, Outcome } from '../../src/core/types.ts';
+import type { Job, Outcome, Share } from '../../src/core/types.ts';
 import { backend, fleetOf, installed, job, type FleetBench } from '../support/build.ts';
 import { seededRng } from '../support/random.ts';
 import { settled } from '../support/virtual-clock.ts';
@@ -15,6 +15,10 @@ import { settled } from '../support/virtual-clock.ts';
 const TIMEOUT = 10_000;
 const LIMIT = 6;
 const ids = ['a', 'b', 'c'];
+const shares: Readonly<Record<string, Share>> = {
+  alice: { weight: 1 },
+  bob: { weight: 2, concurrency: 1, queued: 2 },
+};
 const models = ['m1:latest', 'm2:latest'];
 
 type Step =
@@ -127,7 +131,7 @@ class World {
     );
     this.scheduler = createScheduler(
       { ...this.parts, policy: createPolicy(policy, seededRng(seed)), emit: (event) => void this.events.push(event) },
-      { limit: LIMIT, timeout: TIMEOUT, refuseEarly: false, waitForBackend: true },
+      { limit: LIMIT, timeout: TIMEOUT, refuseEarly: false, ageing: 30_000, waitForBackend: true },
     );
   }
 
@@ -175,7 +179,7 @@ class World {
   #acquire({ client, model, priority, tried }: Step & { do: 'acquire' }): void {
     const one: Asked = {
       number: this.asked.length,
-      job: job({ client, model, priority }),
+      job: job({ client, model, priority, share: shares[client]! }),
       tried,
       since: this.parts.clock.now(),
       client: new AbortController(),
@@ -206,10 +210,15 @@ class World {
     assert.ok(waiting.length <= LIMIT, 'the queue has a bound');
     for (const one of waiting) {
       assert.ok(clock.now() - one.since < TIMEOUT, 'nobody waits longer than the timeout');
+      if (this.#runs(one.job.client) >= (one.job.share?.concurrency ?? Infinity)) continue;
       const eligibility = fleet.eligible(one.job, one.tried);
       assert.equal(eligibility.kind, 'none', 'no slot is idle while a job that fits it waits');
       if (eligibility.kind === 'none')
         assert.ok(['full', 'no-backend'].includes(eligibility.reason), 'and waiting may help');
+    }
+    for (const [client, { concurrency = Infinity, queued = Infinity }] of Object.entries(shares)) {
+      assert.ok(this.#runs(client) <= concurrency, 'a client has no more with backends than it is granted');
+      assert.ok(waiting.filter(({ job }) => job.client === client).length <= queued, 'nor waiting');
     }
     const held = fleet.view().reduce((sum, { inFlight }) => sum + inFlight, 0);
     assert.equal(held, this.running.length, 'no lease is lost');
@@ -218,6 +227,10 @@ class World {
     const dequeued = this.events.filter(({ kind }) => kind === 'dequeued').length;
     assert.equal(queued - dequeued, waiting.length, 'who enters the queue is told to have left it, once');
     this.#checkOrder();
+  }
+
+  #runs(client: string): number {
+    return this.running.filter(({ job }) => job.client === client).length;
   }
 
   /** Jobs of one client that fit the same backends get their leases in the order they came. */
@@ -245,7 +258,7 @@ class World {
 }
 
 describe('scheduler, over any history', () => {
-  it('loses no lease, leaves no slot idle, serves in order, ends every acquire once and in time', async () => {
+  it('loses no lease, leaves no slot idle, serves in order, keeps to what clients are granted, ends every acquire once and in time', async () => {
     // `soonest` lets a job wait for a better backend than a free one; test/core/routing/ has what it promises instead.
     const policy = fc.constantFrom(...policyNames.filter((name) => name !== 'soonest'));
     await fc.assert(

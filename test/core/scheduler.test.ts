@@ -6,7 +6,8 @@ import { GatewayError, type FailureCode } from '../../src/core/errors.ts';
 import type { Arrival, Dispatch, FleetReader, Placement, Planner } from '../../src/core/planner.ts';
 import { createPolicy } from '../../src/core/policies/choice.ts';
 import type { Waiter, WaitingJobs } from '../../src/core/queue.ts';
-import { createScheduler, type Lease, type Scheduler, type SchedulerOptions } from '../../src/core/scheduler.ts';
+import { createScheduler, type Lease, type Scheduler } from '../../src/core/scheduler.ts';
+import type { SchedulerOptions } from '../../src/core/scheduler-options.ts';
 import type { Outcome } from '../../src/core/types.ts';
 import { backend, fleetOf, installed, job, type FleetBench } from '../support/build.ts';
 import { seededRng } from '../support/random.ts';
@@ -27,7 +28,7 @@ function bench(
   const parts = fleetOf(specs, { models });
   const scheduler = createScheduler(
     { ...parts, policy: createPolicy('least-connections', seededRng(7)), emit: (event) => parts.events.push(event) },
-    { limit: 100, timeout: 30_000, refuseEarly: true, waitForBackend: true, ...options },
+    { limit: 100, timeout: 30_000, refuseEarly: true, ageing: 30_000, waitForBackend: true, ...options },
   );
   return { ...parts, scheduler };
 }
@@ -311,7 +312,7 @@ describe('scheduler', () => {
     };
     const scheduler = createScheduler(
       { fleet, clock, policy: createPolicy('random', seededRng(1)), emit: (event) => void events.push(event) },
-      { limit: 10, timeout: 1000, refuseEarly: true, waitForBackend: true },
+      { limit: 10, timeout: 1000, refuseEarly: true, ageing: 30_000, waitForBackend: true },
     );
     const lease = await scheduler.acquire(job(), [], idle);
     const clients = [new AbortController(), new AbortController(), new AbortController()];
@@ -338,7 +339,7 @@ describe('scheduler', () => {
     const { scheduler, clock } = bench([backend('a', { slots: 1 })], { timeout: 1000 });
     await scheduler.acquire(job(), [], idle);
     const [first, second, third] = [1, 2, 3].map(() => watch(scheduler.acquire(job(), [], idle)));
-    scheduler.setOptions({ limit: 2, timeout: 5000, refuseEarly: false, waitForBackend: true });
+    scheduler.setOptions({ limit: 2, timeout: 5000, refuseEarly: false, ageing: 30_000, waitForBackend: true });
     await settled();
     assert.ok(failsWith('queue-full')(third!.error()));
     assert.equal(first!.error(), null);
@@ -355,7 +356,7 @@ describe('scheduler', () => {
     const { scheduler, fleet } = bench([backend('a')]);
     fleet.observe('a', { kind: 'admin', state: 'draining' });
     const waiting = watch(scheduler.acquire(job(), [], idle));
-    scheduler.setOptions({ limit: 2, timeout: 5000, refuseEarly: true, waitForBackend: false });
+    scheduler.setOptions({ limit: 2, timeout: 5000, refuseEarly: true, ageing: 30_000, waitForBackend: false });
     await settled();
     assert.ok(failsWith('no-backend')(waiting.error()));
   });
@@ -375,6 +376,85 @@ describe('scheduler', () => {
       { kind: 'dequeued', model: 'tiny:latest', waitedMs: 250, how: 'leased' },
       { kind: 'dequeued', model: 'tiny:latest', waitedMs: 600, how: 'timeout' },
     ]);
+  });
+});
+
+describe('clients that share a queue', () => {
+  const flooded = { limit: 10, timeout: 30_000 };
+
+  it('lose their own newest when the queue is full of theirs, and not those of others', async () => {
+    const { scheduler } = bench([backend('a', { slots: 1 })], flooded);
+    const { signal } = new AbortController();
+    await scheduler.acquire(job({ client: 'flood' }), [], signal);
+    const refused: string[] = [];
+    const ask = (id: string, client: string): void => {
+      scheduler
+        .acquire(job({ id, client }), [], signal)
+        .catch((error: GatewayError) => refused.push(`${id} ${error.code}`));
+    };
+    for (let count = 0; count < 10; count += 1) ask(`flood-${count}`, 'flood');
+    ask('light-0', 'light');
+    ask('light-1', 'light');
+    await settled();
+    assert.deepEqual(refused, ['flood-9 queue-full', 'flood-8 queue-full']);
+    scheduler.close();
+  });
+
+  it('are told when they have as many waiting as they are granted', async () => {
+    const { scheduler } = bench([backend('a', { slots: 1 })], flooded);
+    const { signal } = new AbortController();
+    const mine = { client: 'mine', share: { weight: 1, queued: 1 } };
+    await scheduler.acquire(job(mine), [], signal);
+    const waits = scheduler.acquire(job(mine), [], signal);
+    waits.catch(() => {});
+    await assert.rejects(scheduler.acquire(job(mine), [], signal), failsWith('too-many-waiting'));
+    scheduler.close();
+  });
+
+  it('are not refused for the length of a queue that others made', async () => {
+    const { scheduler, clock } = bench([backend('a', { slots: 1 })], { limit: 100, timeout: 30_000 });
+    const { signal } = new AbortController();
+    let lease = await scheduler.acquire(job({ client: 'flood' }), [], signal);
+    const refused: string[] = [];
+    const leases: Lease[] = [];
+    const ask = (client: string): void => {
+      scheduler.acquire(job({ client }), [], signal).then(
+        (one) => void leases.push(one),
+        (error: GatewayError) => void refused.push(`${client} ${error.code}`),
+      );
+    };
+    ask('flood');
+    await clock.advance(4000);
+    lease.release({ kind: 'done', usage: {}, firstByteMs: 1 });
+    await settled();
+    lease = leases.pop()!;
+    for (let count = 0; count < 20; count += 1) ask('flood');
+    await clock.advance(4000);
+    lease.release({ kind: 'done', usage: {}, firstByteMs: 1 });
+    ask('flood');
+    ask('light');
+    await settled();
+    assert.ok(refused.includes('flood queue-full'), 'it would wait for a minute and more');
+    assert.ok(!refused.some((one) => one.startsWith('light')));
+    scheduler.close();
+  });
+
+  it('get the lease they waited for when one of their own ends, when they may have no more', async () => {
+    const { scheduler } = bench([backend('a', { slots: 4 })], flooded);
+    const { signal } = new AbortController();
+    const mine = { client: 'mine', share: { weight: 1, concurrency: 1 } };
+    const first = await scheduler.acquire(job(mine), [], signal);
+    let second: Lease | null = null;
+    void scheduler.acquire(job(mine), [], signal).then((lease) => (second = lease));
+    const other = await scheduler.acquire(job({ client: 'other' }), [], signal);
+    await settled();
+    assert.equal(second, null);
+    first.release({ kind: 'done', usage: {}, firstByteMs: 1 });
+    await settled();
+    assert.notEqual(second, null);
+    (second as Lease | null)?.release({ kind: 'done', usage: {}, firstByteMs: 1 });
+    other.release({ kind: 'done', usage: {}, firstByteMs: 1 });
+    scheduler.close();
   });
 });
 
@@ -408,7 +488,7 @@ describe('scheduler and planner', () => {
     const planner = new Holder();
     const scheduler = createScheduler(
       { ...parts, policy: planner, emit: (event) => parts.events.push(event) },
-      { limit: 100, timeout: 30_000, refuseEarly: true, waitForBackend: true },
+      { limit: 100, timeout: 30_000, refuseEarly: true, ageing: 30_000, waitForBackend: true },
     );
     return { ...parts, scheduler, planner };
   }

@@ -3,7 +3,8 @@ import { describe, it } from 'node:test';
 import type { BackendSpec, Wake } from '../../src/core/backend.ts';
 import type { Event } from '../../src/core/events.ts';
 import { createPolicy } from '../../src/core/policies/choice.ts';
-import { createScheduler, type Lease, type Scheduler, type SchedulerOptions } from '../../src/core/scheduler.ts';
+import { createScheduler, type Lease, type Scheduler } from '../../src/core/scheduler.ts';
+import type { SchedulerOptions } from '../../src/core/scheduler-options.ts';
 import type { Outcome } from '../../src/core/types.ts';
 import { createWakes } from '../../src/core/wake.ts';
 import { backend, fleetOf, installed, job, type FleetBench } from '../support/build.ts';
@@ -50,7 +51,7 @@ function bench(
       emit,
       wake: createWakes({ fleet, clock, emit, send }),
     },
-    { limit: 100, timeout: 120_000, refuseEarly: true, waitForBackend: false, ...options },
+    { limit: 100, timeout: 120_000, refuseEarly: true, ageing: 30_000, waitForBackend: false, ...options },
   );
   const given: (Lease | Error)[] = [];
   return {

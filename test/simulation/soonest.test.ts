@@ -98,7 +98,10 @@ class World {
       ),
     );
     this.fleet = createFleet({ clock: loop, rng: seededRng(seed, 'fleet'), emit: () => {} }, healthDefaults);
-    this.planner = new Soonest({ patience: PATIENCE_MS, prompts: 10, decisions: 10_000 }, seededRng(seed, 'planner'));
+    this.planner = new Soonest(
+      { patience: PATIENCE_MS, headroom: 0.0625, prompts: 10, decisions: 10_000 },
+      seededRng(seed, 'planner'),
+    );
     this.scheduler = createScheduler(
       {
         fleet: this.fleet,
@@ -107,7 +110,7 @@ class World {
         emit: () => {},
         perform: (intent, ended) => this.#perform(intent, ended),
       },
-      { limit: 10_000, timeout: 1e9, refuseEarly: false, waitForBackend: true },
+      { limit: 10_000, timeout: 1e9, refuseEarly: false, ageing: 30_000, waitForBackend: true },
     );
     this.fleet.set(
       setting.backends.map(({ parallel, places }, index) =>

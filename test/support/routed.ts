@@ -39,7 +39,10 @@ export async function routed(
   }: Partial<SoonestOptions> & { models?: string[]; performs?: boolean } = {},
 ): Promise<Routed> {
   const parts = fleetOf(specs, { models });
-  const planner = new Soonest({ patience: 45_000, prompts: 50, decisions: 64, ...options }, seededRng(5));
+  const planner = new Soonest(
+    { patience: 45_000, headroom: 0.0625, prompts: 50, decisions: 64, ...options },
+    seededRng(5),
+  );
   const intents: string[] = [];
   const loading = new Map<string, (tookMs: number | null) => void>();
   const perform = ({ kind, backend, model, runnerOptions }: Intent, ended: (tookMs: number | null) => void): void => {
@@ -50,7 +53,7 @@ export async function routed(
   };
   const scheduler = createScheduler(
     { ...parts, policy: planner, emit: () => {}, ...(performs ? { perform } : {}) },
-    { limit: 1000, timeout: 600_000, refuseEarly: false, waitForBackend: true },
+    { limit: 1000, timeout: 600_000, refuseEarly: false, ageing: 30_000, waitForBackend: true },
   );
   const bench: Routed = {
     ...parts,

@@ -16,6 +16,14 @@ export const soonest = definePolicy({
         default: 45_000,
         minimum: '1s',
       }),
+      headroom: Type.Number({
+        description:
+          'The part of a model’s slots, rounded down, that is kept for a few seconds from a client that has most of them, while ' +
+          'others come now and then, or from a band while bands before it do. 0 keeps none.',
+        default: 0.0625,
+        minimum: 0,
+        maximum: 0.5,
+      }),
       prompts: Type.Integer({
         description:
           'Conversations a backend is thought to have cached, the least recently used forgotten first. Ollama keeps them in ' +

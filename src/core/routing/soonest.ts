@@ -12,6 +12,7 @@ import type { BackendId, Job, Millis, NonEmpty, Rng, RouteReason, RunnerKey } fr
 import { weigh, type Weighed } from './cost.ts';
 import { DecisionLog, held, placed, sent, type Decision } from './decisions.ts';
 import { Demands } from './demand.ts';
+import { Headroom, type Room } from './headroom.ts';
 import { Knowledge, runnerKey, type Learnt, type RunnerState } from './knowledge.ts';
 import { LeaseBook } from './lease-book.ts';
 import { Residency, type Plan, type Wanted } from './residency.ts';
@@ -19,6 +20,8 @@ import { Residency, type Plan, type Wanted } from './residency.ts';
 export interface SoonestOptions {
   /** A job that has waited this long no longer minds whom its model pushes out. */
   readonly patience: Millis;
+  /** The part of a runner's slots that is kept from whoever has most of them. */
+  readonly headroom: number;
   /** Prompts a backend is thought to remember. */
   readonly prompts: number;
   /** Decisions that can be asked for. */
@@ -37,6 +40,14 @@ interface Want {
   readonly job: Job;
   /** When to think of loading it again, although nothing has happened. */
   deadline: Millis;
+}
+
+/** What one round of `next` goes by. */
+interface Round<W extends Waiter> {
+  readonly waiting: WaitingJobs<W>;
+  readonly fleet: FleetReader;
+  /** How many jobs considered in it would rather wait for a runner. */
+  readonly claims: Map<RunnerState, number>;
 }
 
 /** A runner, and what the fleet says of its backend for a job. */
@@ -63,6 +74,7 @@ export class Soonest implements Planner, Policy {
   readonly #options: SoonestOptions;
   readonly #rng: Rng;
   readonly #demands = new Demands();
+  readonly #headroom: Headroom;
   readonly #residency: Residency;
   readonly #leases: LeaseBook;
   readonly #decisions: DecisionLog;
@@ -82,6 +94,7 @@ export class Soonest implements Planner, Policy {
   constructor(options: SoonestOptions, rng: Rng) {
     this.#options = options;
     this.#rng = rng;
+    this.#headroom = new Headroom(options.headroom);
     this.knowledge = new Knowledge(options.prompts);
     this.#residency = new Residency(this.knowledge, this.#demands, (runner) => this.#waitingFor(runner));
     this.#leases = new LeaseBook(this.knowledge, (runner, now) => this.#runnerChanged(runner, now));
@@ -157,7 +170,7 @@ export class Soonest implements Planner, Policy {
       const lanes = want === undefined ? [] : waiting.lanesOf(want.job.model, want.job.runnerOptions);
       const claims = new Map<RunnerState, number>();
       for (const lane of lanes) {
-        const dispatch = this.#nextOf(lane, fleet, claims, now);
+        const dispatch = this.#nextOf(lane, { waiting, fleet, claims }, now);
         if (dispatch !== null) return dispatch;
       }
       this.#dirty.delete(key);
@@ -184,6 +197,7 @@ export class Soonest implements Planner, Policy {
       const wanted = this.#wanted(want, waiting, fleet);
       if (wanted === null) {
         this.#wants.delete(want.key);
+        this.#headroom.forget(want.key);
         this.#due.remove(want);
         this.#demands.count(want.key, 0, now);
         continue;
@@ -272,8 +286,9 @@ export class Soonest implements Planner, Policy {
     let first: Waiter | null = null;
     for (const lane of waiting.lanesOf(job.model, job.runnerOptions)) {
       count += lane.size;
-      since = Math.min(since, lane.head.since);
-      deadline = Math.min(deadline, lane.head.deadline);
+      const { oldest } = lane;
+      since = Math.min(since, oldest.since);
+      deadline = Math.min(deadline, oldest.deadline);
       first ??= lane.head;
     }
     if (first === null) return null;
@@ -303,25 +318,37 @@ export class Soonest implements Planner, Policy {
     return places.filter(([, { id }]) => allowed.has(id));
   }
 
-  #nextOf<W extends Waiter>(
-    lane: Lane<W>,
-    fleet: FleetReader,
-    claims: Map<RunnerState, number>,
-    now: Millis,
-  ): Dispatch<W> | null {
+  #nextOf<W extends Waiter>(lane: Lane<W>, { claims, fleet, waiting }: Round<W>, now: Millis): Dispatch<W> | null {
     const { head } = lane;
     if (!needsRunner(head.job)) {
       const placement = anywhere(fleet.prospects(head.job, head.tried));
       return placement === null ? null : { waiter: head, ...placement };
     }
     const places = this.#places(head, fleet, now);
+    const keptUntil = this.#headroom.keptUntil(keyOf(head.job), this.#roomIn(places, now), now);
     let considered = 0;
     for (const waiter of lane) {
       if (considered++ >= CONSIDERED) break;
+      if (keptUntil !== null && waiting.yields(waiter)) {
+        this.#holdUntil = Math.min(this.#holdUntil, keptUntil);
+        continue;
+      }
       const placement = this.#choose(waiter, places, claims, now) ?? this.#afterFailure(waiter, fleet, now);
       if (placement !== null) return { waiter, ...placement };
     }
     return null;
+  }
+
+  #roomIn(places: readonly Place[], now: Millis): Room {
+    let slots = 0;
+    let free = 0;
+    for (const [runner, prospect] of places) {
+      if (runner.phase !== 'ready') continue;
+      const limit = this.knowledge.limit(runner, now);
+      slots += limit;
+      if (prospect.free) free += Math.max(0, limit - runner.inFlight);
+    }
+    return { slots, free };
   }
 
   /** Where the job goes now; null when it had better wait. */

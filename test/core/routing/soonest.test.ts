@@ -462,7 +462,13 @@ describe('soonest: slots that nobody has told', () => {
     }
     assert.equal(bench.planner.slotsFor(job({ model: 'm:latest' }), 0), 2);
     assert.equal(bench.planner.slotsFor(job({ model: 'n:latest' }), 0), 1);
-    bench.scheduler.setOptions({ limit: 4, timeout: 600_000, refuseEarly: false, waitForBackend: true });
+    bench.scheduler.setOptions({
+      limit: 4,
+      timeout: 600_000,
+      refuseEarly: false,
+      ageing: 30_000,
+      waitForBackend: true,
+    });
     const waiting = Array.from({ length: 8 }, () => bench.ask());
     await settled();
     const refused = waiting.find(({ error }) => error !== null)?.error as GatewayError;
@@ -563,7 +569,9 @@ describe('soonest: why', () => {
     await bench.inMemory('a', 'm:latest');
     await teach(bench, 'a');
     const learnt = bench.scheduler.learnt();
-    bench.scheduler.setPolicy(new Soonest({ patience: 1000, prompts: 50, decisions: 64 }, seededRng(1)));
+    bench.scheduler.setPolicy(
+      new Soonest({ patience: 1000, headroom: 0.0625, prompts: 50, decisions: 64 }, seededRng(1)),
+    );
     assert.deepEqual(bench.scheduler.learnt(), learnt);
   });
 
