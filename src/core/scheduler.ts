@@ -256,7 +256,8 @@ class Dispatcher implements Scheduler {
       waiter.resolve(this.#lease(dispatch, { job: waiter.job, charge, queuedMs }));
     }
     this.#carryOut();
-    if (this.#queue.size > 0) this.#wake?.(this.#queue.lanes, (job) => this.#predict(job, this.#backlog.waiting(job.model)));
+    if (this.#queue.size > 0)
+      this.#wake?.(this.#queue.lanes, (job) => this.#predict(job, this.#backlog.waiting(job.model)));
     this.#arm();
   }
 
