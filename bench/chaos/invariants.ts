@@ -43,7 +43,8 @@ const trueLog = eachRequest('I1', ({ sent, ended, lines }) => {
   if (ended.ending === 'error' && status !== ended.status)
     return `answered ${ended.status}, logged as ${String(status)}`;
   const isFailed = ended.ending === 'error-frame' || ended.ending === 'cut';
-  if (isFailed && sent.voice !== 'copy' && outcome === 'ok') return `${ended.ending}, and logged as ok`;
+  const isTold = outcome !== 'ok' && outcome !== 'client-gone';
+  if (isFailed && sent.voice !== 'copy' && !isTold) return `${ended.ending}, and logged as ${String(outcome)}`;
   return null;
 });
 

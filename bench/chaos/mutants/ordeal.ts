@@ -67,6 +67,8 @@ async function troubles({ gateway, herd }: Stage): Promise<void> {
 function wish(luck: () => number): PartialWish {
   const chance = luck();
   if (chance < 0.05) return { voice: 'copy', stream: false, pieces: 0 };
+  // Seldom, because each takes a slot for as long as the gateway's patience lasts.
+  if (chance < 0.07) return { voice: 'chat', stream: true, pieces: 10, fault: { kind: 'silent', at: 3 } };
   const voice = oneOf(['chat', 'generate', 'openai', 'anthropic', 'embed'] as const, luck);
   const stream = voice !== 'embed' && luck() < 0.6;
   const usual = { voice, stream, pieces: 10, everyMs: 3, delayMs: luck() * 10 };
@@ -80,7 +82,5 @@ function wish(luck: () => number): PartialWish {
 function fault(luck: () => number): Fault {
   const kind = oneOf(['cut', 'torn', 'unmarked', 'error-frame', 'status'] as const, luck);
   const at = Math.floor(luck() * 10);
-  // Seldom, because each takes a slot for as long as the gateway's patience lasts.
-  if (luck() < 0.05) return { kind: 'silent', at };
   return { kind, at, status: oneOf([500, 502, 503] as const, luck) };
 }
