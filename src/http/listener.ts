@@ -26,6 +26,19 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/**
+ * Connections that may wait in the kernel to be accepted, if it allows as many: while the process is busy, or its successor not
+ * yet there. Node's own 511 would also shorten the queue of a socket that is inherited.
+ */
+const waitingConnections = 4096;
+
+/** Not as Fastify does it, which would look for further addresses of `localhost`, and which has no word for the queue's length. */
+async function listenOn(app: FastifyInstance, inherited: number): Promise<void> {
+  await app.ready();
+  app.server.listen({ fd: inherited }, waitingConnections);
+  await once(app.server, 'listening');
+}
+
 export function asListener(
   app: FastifyInstance,
   open: Iterable<Exchange>,
@@ -46,8 +59,10 @@ export function asListener(
   return {
     open,
     async listen({ host, port }, { inherited, shared } = {}) {
-      const where = inherited === undefined ? { host, port, reusePort: shared === true } : { fd: inherited };
-      await app.listen(where as { host: string; port: number });
+      if (inherited === undefined) {
+        const where = { host, port, reusePort: shared === true, backlog: waitingConnections };
+        await app.listen(where);
+      } else await listenOn(app, inherited);
       const address = app.server.address();
       // A Unix socket, or a descriptor of a kind that has no address.
       if (address === null || typeof address === 'string') return address ?? `descriptor ${inherited}`;

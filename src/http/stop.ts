@@ -33,7 +33,10 @@ export interface StopDependencies {
 }
 
 const sweepMs = 250;
-/** How long idle connections stay open after the listener has closed, unless their next request ends them. */
+/**
+ * How long idle connections stay open after the listener has closed, unless their next request ends them; longer while answers
+ * are under way, for which we wait anyhow. A request that comes just when its connection is closed gets no answer.
+ */
 const courtesyMs = 2000;
 /** How long cut answers may take to leave the socket. */
 const farewellMs = 500;
@@ -60,7 +63,7 @@ async function stop(
   // For a moment idle connections stay open: a request may be on its way, and is answered.
   const sweepFrom = clock.now() + Math.min(courtesyMs, options.grace / 2);
   while (!state.done && clock.now() < deadline) {
-    if (clock.now() >= sweepFrom) listener.closeIdle();
+    if (clock.now() >= sweepFrom && !hasAny(listener.open)) listener.closeIdle();
     await Promise.race([done, pause(Math.min(sweepMs, Math.max(1, deadline - clock.now())))]);
   }
   if (!state.done) {
@@ -70,4 +73,9 @@ async function stop(
     await Promise.race([done, pause(farewellMs)]);
   }
   await close();
+}
+
+function hasAny(items: Iterable<unknown>): boolean {
+  for (const _ of items) return true;
+  return false;
 }
