@@ -125,6 +125,8 @@ export interface Sampled {
   readonly wall: number;
   readonly rss: number;
   readonly heap: number;
+  /** Buffers and the like, outside of the heap. */
+  readonly external: number;
   /** Active resources by kind (`process.getActiveResourcesInfo`). */
   readonly resources: Readonly<Record<string, number>>;
   /** Milliseconds the event loop came late, since the last mark. */

@@ -22,7 +22,7 @@ function watch(to: number): void {
   const delay = monitorEventLoopDelay({ resolution: resolutionMs });
   delay.enable();
   const tell = (): void => {
-    const { rss, heapUsed } = process.memoryUsage();
+    const { external, heapUsed, rss } = process.memoryUsage();
     const resources: Record<string, number> = {};
     for (const kind of process.getActiveResourcesInfo()) resources[kind] = (resources[kind] ?? 0) + 1;
     const sample: Sampled = {
@@ -31,6 +31,7 @@ function watch(to: number): void {
       wall: Date.now(),
       rss,
       heap: heapUsed,
+      external,
       resources,
       lagP99: late(delay.percentile(99)),
       lagMax: late(delay.max),

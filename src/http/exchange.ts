@@ -98,6 +98,12 @@ export interface FlowLimits {
 /** Below this, a write goes out as one latin1 string: one small system call instead of a vector of buffers. */
 const stringLimitBytes = 8 * 1024;
 
+/**
+ * A turn of the event loop can bring megabytes from a fast backend. Once so much has been gathered it is sent at once, so that
+ * a client that does not take it is noticed before the rest has been read.
+ */
+const gatherLimitBytes = 32 * 1024;
+
 /** A backlog is sent in steps, so that a client that reads slowly but steadily is seen to make progress. */
 const stepBytes = 16 * 1024;
 
@@ -145,6 +151,7 @@ export class NodeExchange implements Exchange, Member {
   /** How the body is delimited: by us in chunks, by its length or the connection's end, or there is none. */
   #framing: 'chunked' | 'plain' | 'none' = 'plain';
   #pending: Buffer[] = [];
+  #pendingBytes = 0;
   #ending = false;
   #scheduled = false;
   #started = false;
@@ -228,7 +235,9 @@ export class NodeExchange implements Exchange, Member {
     if (this.hasLeft || this.#ending || this.#framing === 'none' || bytes.length === 0) return;
     this.bytesOut += bytes.length;
     this.#pending.push(bytes);
-    this.#schedule();
+    this.#pendingBytes += bytes.length;
+    if (this.#pendingBytes >= gatherLimitBytes && !this.#isPaused) this.#flush();
+    else this.#schedule();
   }
 
   end(): void {
@@ -257,6 +266,7 @@ export class NodeExchange implements Exchange, Member {
     if (this.hasLeft) return;
     const parts = this.#pending;
     if (parts.length > 0) this.#pending = [];
+    this.#pendingBytes = 0;
     if (this.#isCongested) {
       for (const part of parts) this.#backlog.push(part);
       if (!this.#isPaused && this.#backlog.isFull(this.#flow.perClient)) this.#setPaused(true);

@@ -184,6 +184,24 @@ describe('an exchange over Node', () => {
     assert.deepEqual(rooms, [false, true]);
   });
 
+  it('notices within a turn that a client does not take what a fast backend sends', async (t) => {
+    const piece = Buffer.alloc(64 * 1024, 'x');
+    const most = 64 * 1024 * 1024;
+    const written = Promise.withResolvers<number>();
+    const port = await serve(t, (exchange) => {
+      const state = { hasRoom: true };
+      exchange.onRoom = (room) => void (state.hasRoom = room);
+      exchange.head(200, ['Content-Type', 'application/x-ndjson'], null);
+      while (state.hasRoom && exchange.bytesOut < most) exchange.write(piece);
+      written.resolve(exchange.bytesOut);
+    });
+    const socket = connect(port, '127.0.0.1');
+    t.after(() => socket.destroy());
+    socket.pause();
+    socket.write(get());
+    assert.ok((await written.promise) < most);
+  });
+
   it('gives a slow reader every byte in order, keeps no more than its limits, and gives the budget back', async (t) => {
     const flow: FlowLimits = { ...roomy, budget: { used: 0, limit: 100 * 1024 } };
     const total = 8 * 1024 * 1024;
