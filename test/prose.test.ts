@@ -40,6 +40,7 @@ const paths = [
   'docs/api.md',
   'docs/architecture.md',
   'docs/operations.md',
+  'docs/reliability.md',
   'docs/routing.md',
   'docs/tracing.md',
   'docs/runbooks.md',

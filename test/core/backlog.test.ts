@@ -77,4 +77,21 @@ describe('backlog', () => {
     assert.equal(backlog.predict('m0:latest', { ahead: 1, slots: 1 }), null);
     assert.equal(backlog.predict('m4999:latest', { ahead: 1, slots: 1 }), 1000);
   });
+
+  it('remembers a thousand models, and forgets the one that nothing was heard of for longest', () => {
+    const backlog = createBacklog();
+    const knows = (number: number) => backlog.predict(`m${number}:latest`, { ahead: 1, slots: 1 }) !== null;
+    for (let number = 0; number < 1000; number += 1) backlog.held(`m${number}:latest`, 1000);
+    assert.ok(knows(0));
+    backlog.held('m0:latest', 1000);
+    backlog.held('m1000:latest', 1000);
+    assert.deepEqual([0, 1, 2, 1000].map(knows), [true, false, true, true]);
+  });
+
+  it('gives the newest of the times a tenth of the weight', () => {
+    const backlog = createBacklog();
+    backlog.held(model, 1000);
+    backlog.held(model, 2000);
+    assert.equal(backlog.predict(model, { ahead: 1, slots: 1 }), 1100);
+  });
 });
