@@ -44,7 +44,7 @@ const trueLog = eachRequest('I1', ({ sent, ended, lines }) => {
     return `answered ${ended.status}, logged as ${String(status)}`;
   const isFailed = ended.ending === 'error-frame' || ended.ending === 'cut';
   const isTold = outcome !== 'ok' && outcome !== 'client-gone';
-  if (isFailed && sent.voice !== 'copy' && !isTold) return `${ended.ending}, and logged as ${String(outcome)}`;
+  if (isFailed && sent.voice !== 'copy' && !isTold) return `${ended.ending}, and logged as ${outcome}`;
   return null;
 });
 
