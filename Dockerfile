@@ -15,7 +15,8 @@ COPY LICENSE ./
 COPY config config
 COPY src src
 
-# Clients reach the container from outside; operators do not, unless the admin address is widened on purpose.
+# Clients reach the container from outside, so that it wants keys (LLAMERO_CLIENTS_KEYS), or LLAMERO_AUTH=open where everybody who
+# can connect may use the models. Operators do not, unless the admin address is widened on purpose.
 ENV NODE_ENV=production \
     LLAMERO_LISTEN_ADDRESS=0.0.0.0:11434 \
     LLAMERO_ADMIN_ADDRESS=127.0.0.1:11436

@@ -7,37 +7,31 @@ import { createUpkeep, type Upkeep } from './backends/upkeep.ts';
 import { write } from './config/effective.ts';
 import { configSchema, type Config } from './config/schema.ts';
 import type { BackendSpec } from './core/backend.ts';
-import { createBlobMemory } from './core/blob-memory.ts';
-import { createCatalogue, digestOn, holdersOfDigest, type Catalogue } from './core/catalogue.ts';
+import { createCatalogue, type Catalogue } from './core/catalogue.ts';
 import { createFleet, type BackendView, type Fleet } from './core/fleet.ts';
-import { createModelRules } from './core/model-rules.ts';
 import { createPolicy, policyName } from './core/policies/choice.ts';
-import { createQuarantine } from './core/quarantine.ts';
-import { createRetry } from './core/retry.ts';
 import { createRoster, type Roster } from './core/roster.ts';
 import { createScheduler, type Scheduler } from './core/scheduler.ts';
-import type { BackendId, ModelName } from './core/types.ts';
+import type { BackendId } from './core/types.ts';
 import { watchLeases } from './core/wedge.ts';
 import { dialects } from './dialects/index.ts';
 import { createAdmin, type Admin } from './http/admin/create-admin.ts';
 import type { ReloadResult } from './http/admin/handlers.ts';
-import { createAuthenticate, type Authenticate } from './http/authenticate.ts';
+import { createAuthenticate } from './http/authenticate.ts';
 import { createDoor } from './http/door.ts';
 import type { Exchange } from './http/exchange.ts';
-import { journey, type JourneyDependencies } from './http/journey.ts';
+import { createHandling } from './http/handling.ts';
+import { journey } from './http/journey.ts';
 import { createEntrance } from './http/entrance.ts';
-import { keyedHash } from './http/keyed-hash.ts';
 import { createLists } from './http/lists.ts';
 import { probeRoutes } from './http/probes.ts';
 import type { Listener } from './http/listener.ts';
 import { TurnEnd } from './http/open-exchanges.ts';
 import { createPressure, type Pressure } from './http/pressure.ts';
-import { createResumer } from './http/resume.ts';
 import { createAdminListener, createPublicListener, type Serve, type ServeUnknown } from './http/server.ts';
 import { createStop } from './http/stop.ts';
-import { createSurface, type Surface } from './http/surface.ts';
 import { beginTrace } from './http/trace.ts';
-import { timeoutsFor } from './http/timeouts.ts';
+import { createIdentity, type Identity } from './identity/identity.ts';
 import type { Log } from './observe/log.ts';
 import { createObservers, type Observers } from './observe/observers.ts';
 import { createLearntFile, type LearntFile } from './store/learnt-file.ts';
@@ -93,13 +87,14 @@ interface Rooms extends Observers {
   readonly pressure: Pressure;
   readonly roster: Roster;
   readonly upkeep: Upkeep;
-  readonly authenticate: Authenticate;
+  readonly identity: Identity;
   readonly learntFile: LearntFile;
 }
 
 export function createApp(config: Config, context: AppContext, system: System): App {
   const rooms = createRooms(config, context, system);
-  const { backends, emit, fleet, learntFile, log, metrics, pressure, roster, scheduler, tracing, upkeep } = rooms;
+  const { backends, emit, fleet, identity, learntFile, log, metrics, pressure, roster, scheduler } = rooms;
+  const { tracing, upkeep } = rooms;
   const state: State = { config, isStopping: false, discovery: discover(context.backends, config, rooms) };
   const { admin, publicListener, adminListener } = createListeners(rooms, state);
   roster.configure(context.backends);
@@ -110,7 +105,8 @@ export function createApp(config: Config, context: AppContext, system: System): 
     scheduler.close();
     upkeep.close();
     admin.close();
-    await Promise.all([publicListener.close(), adminListener.close(), backends.close(), learntFile.close()]);
+    const files = [identity.close(), learntFile.close()];
+    await Promise.all([publicListener.close(), adminListener.close(), backends.close(), ...files]);
     await tracing.close();
     fleet.close();
     metrics.close();
@@ -125,6 +121,7 @@ export function createApp(config: Config, context: AppContext, system: System): 
     view: () => fleet.view(),
     async listen() {
       try {
+        await identity.load();
         await state.discovery.resolveNow();
         await backends.probeNow();
         await learntFile.load();
@@ -189,7 +186,7 @@ function discover(specs: readonly BackendSpec[], config: Config, { context, log,
 
 /** What each room can change while it runs. */
 function apply(config: Config, before: Config, rooms: Rooms): void {
-  const { authenticate, backends, fleet, learntFile, log, scheduler, system, upkeep } = rooms;
+  const { backends, fleet, identity, learntFile, log, scheduler, system, upkeep } = rooms;
   void learntFile.save();
   learntFile.setOptions(config.state);
   fleet.setOptions(config.health);
@@ -199,7 +196,7 @@ function apply(config: Config, before: Config, rooms: Rooms): void {
   upkeep.setOptions(config);
   backends.setOptions({ prober: config.probes, breaker: config.breaker });
   log.setOptions(config.log);
-  authenticate.setOptions(config);
+  identity.setOptions(config);
 }
 
 /** Sections of which a change is not seen until the next start. */
@@ -256,8 +253,11 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
     backends.set(specs);
   });
   const pressure = createPressure(clock, system.measureLoad(), config.overload);
-  const authenticate = createAuthenticate(config);
-  const parts = { fleet, catalogue, scheduler, backends, pressure, roster, upkeep, authenticate, learntFile };
+  const identity = createIdentity(
+    { clock, wallNow: system.wallNow, complain: (message) => log.say('error', 'clients', { reason: message }) },
+    config,
+  );
+  const parts = { fleet, catalogue, scheduler, backends, pressure, roster, upkeep, identity, learntFile };
   return { config, context, system, ...observers, ...parts };
 }
 
@@ -268,9 +268,9 @@ interface Listeners {
 }
 
 function createListeners(rooms: Rooms, state: State): Listeners {
-  const { catalogue, emit, fleet, metrics, system, tracing } = rooms;
+  const { catalogue, emit, fleet, identity, metrics, system, tracing } = rooms;
   const { clock, rng } = system;
-  const handling = createHandling(rooms);
+  const handling = createHandling({ ...rooms, ...system }, rooms.config.quarantine);
   const lists = createLists({
     aliases: () => handling(state.config).travel.book.rules.aliases,
     catalogue,
@@ -307,7 +307,8 @@ function createListeners(rooms: Rooms, state: State): Listeners {
     keepAliveTimeoutMs: listen.keepAliveTimeout,
   };
   const door = createDoor({ ...listen, hostname: hostname() });
-  const entrance = createEntrance({ authenticate: rooms.authenticate, clock, emit });
+  const authenticate = createAuthenticate(identity);
+  const entrance = createEntrance({ authenticate, bound: (own) => identity.bound(own), clock, emit });
   const handlers = { serve, serveUnknown, door, entrance };
   const publicListener = createPublicListener(Object.values(dialects), own, handlers, options);
   const admin = createOperations(rooms, state, { exchanges: () => publicListener.open, notReady });
@@ -343,84 +344,6 @@ function createOperations(
   );
   rooms.subscribe((event) => admin.observe(event));
   return admin;
-}
-
-/** What requests are handled with. */
-interface Handling {
-  readonly travel: JourneyDependencies;
-  readonly surface: Surface;
-}
-
-/** Under a configuration; a request keeps those it started with. */
-function createHandling(rooms: Rooms): (config: Config) => Handling {
-  const { backends, catalogue, emit, fleet, pressure, scheduler, system } = rooms;
-  const { clock, rng } = system;
-  const client = (id: BackendId) => backends.client(id);
-  const hash = keyedHash();
-  const quarantine = createQuarantine(rooms.config.quarantine);
-  const known = {
-    client,
-    catalogue,
-    clock,
-    emit,
-    hash,
-    memory: createBlobMemory({ clock }),
-    pressure,
-    refresh: backends.refresh.bind(backends),
-    view: () => fleet.view().filter(({ id }) => backends.has(id)),
-  };
-  const whereabouts = {
-    digestOn: (id: BackendId, model: ModelName) => digestOn(fleet.view(), id, model),
-    holdersOfDigest: (model: ModelName, digest: string) => holdersOfDigest(fleet.view(), model, digest),
-  };
-  const canServe = (model: ModelName) => {
-    const up = new Set(
-      fleet
-        .view()
-        .filter(isUp)
-        .map(({ id }) => id),
-    );
-    return catalogue.find(model)?.backends.some((id) => up.has(id)) ?? false;
-  };
-  let last: { readonly config: Config; readonly handling: Handling } | null = null;
-  return (config) => {
-    if (last?.config === config) return last.handling;
-    const { listen, models, placement, retry, surface: surfaceOptions, timeouts } = config;
-    const limits = { size: listen.bodyLimit, timeout: listen.bodyTimeout, minimumRate: 1024 };
-    const times = timeoutsFor(timeouts);
-    const book = { rules: createModelRules(models), canServe, emit };
-    const surface = createSurface(known, {
-      book,
-      limits,
-      placement,
-      surface: surfaceOptions,
-      timeouts: times(null, false),
-    });
-    const shared = {
-      client,
-      clock,
-      emit,
-      quarantine,
-      scheduler,
-      verdict: (id: BackendId, ok: boolean) => backends.verdict(id, ok),
-      retry: createRetry({ rng }, retry),
-      timeouts: times,
-    };
-    const resumer = createResumer({ ...shared, ...whereabouts }, config.resume);
-    const travel = {
-      ...shared,
-      resumer,
-      hash,
-      limits,
-      pressure,
-      wallNow: system.wallNow,
-      streams: config.streams,
-      book,
-      unload: surface.unload,
-    };
-    last = { config, handling: { travel, surface } };
-    return last.handling;
-  };
 }
 
 function isUp({ state }: BackendView): boolean {

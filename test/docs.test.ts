@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { Ajv } from 'ajv';
 import { parse } from 'yaml';
 import { describeSections, editorSchema } from '../src/config/describe.ts';
+import { exposureProblems } from '../src/config/exposure.ts';
 import { loadConfig } from '../src/config/load.ts';
 import { renderProblem } from '../src/config/problem.ts';
 import { configSchema } from '../src/config/schema.ts';
@@ -110,12 +111,13 @@ describe('the examples', () => {
     it(`${path} loads without a warning`, async () => {
       const loaded = await loadConfig({
         file: path,
-        env: { OLLAMA_TOKEN: 'token' },
+        env: { OLLAMA_TOKEN: 'token', ADMIN_TOKEN: 'token' },
         flags: null,
         files: memoryFiles({ ...certificates, [path]: read(path) }),
       });
       if (!loaded.ok) assert.fail(loaded.problems.map(renderProblem).join('\n'));
       assert.deepEqual(loaded.warnings, []);
+      assert.deepEqual(exposureProblems(loaded), []);
     });
 
     it(`${path} is fine for an editor, which finds its schema`, () => {

@@ -22,9 +22,10 @@ const walls: Readonly<Record<string, Wall>> = {
   core: { rooms: [], packages: ['typebox', 'node:assert/strict'] },
   dialects: { rooms: ['core'], packages: ['typebox'] },
   backends: { rooms: ['core'], packages: ['typebox', 'undici', 'opossum', 'node:*'] },
+  identity: { rooms: ['core', 'store'], packages: ['typebox', 'typebox/value', 'jose', 'node:*'] },
   http: {
     rooms: ['core', 'dialects'],
-    types: ['backends'],
+    types: ['backends', 'identity'],
     packages: ['typebox', 'typebox/value', 'fastify', 'node:*'],
   },
   observe: {
@@ -32,15 +33,15 @@ const walls: Readonly<Record<string, Wall>> = {
     packages: [...telemetry, 'typebox', 'pino', 'pino-pretty', 'prom-client', 'node:*', 'node:process'],
   },
   store: { rooms: ['core'], packages: ['typebox', 'typebox/value', 'node:*'] },
-  config: { rooms: ['core', 'backends', 'http', 'observe', 'store'], packages: ['typebox', 'ajv', 'yaml'] },
+  config: { rooms: ['core', 'backends', 'http', 'identity', 'observe', 'store'], packages: ['typebox', 'ajv', 'yaml'] },
   simulator: { rooms: ['core', 'dialects', 'system.ts'], packages: ['typebox', 'typebox/value', 'node:*'] },
   cli: {
-    rooms: ['core', 'config', 'backends', 'simulator', 'app.ts', 'system.ts'],
+    rooms: ['core', 'config', 'backends', 'identity', 'simulator', 'store', 'app.ts', 'system.ts'],
     types: ['http'],
     packages: ['node:*'],
   },
   'app.ts': {
-    rooms: ['core', 'dialects', 'backends', 'http', 'observe', 'store', 'config', 'simulator', 'system.ts'],
+    rooms: ['core', 'dialects', 'backends', 'identity', 'http', 'observe', 'store', 'config', 'simulator', 'system.ts'],
     packages: ['node:*'],
   },
   'main.ts': { rooms: ['cli', 'system.ts'], packages: ['node:*'] },
@@ -53,6 +54,7 @@ const libraryFiles: Readonly<Record<string, string>> = {
   opossum: 'src/backends/breaker.ts',
   fastify: 'src/http/server.ts',
   ajv: 'src/config/validate.ts',
+  jose: 'src/identity/tokens.ts',
   '@opentelemetry/sdk-trace-base': 'src/observe/otlp.ts',
 };
 

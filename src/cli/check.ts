@@ -2,11 +2,11 @@
 import { backendSpecs } from '../core/backend.ts';
 import { formatAddress } from '../config/units.ts';
 import type { Config } from '../config/schema.ts';
-import { readConfig } from './read-config.ts';
+import { readStartable } from './read-config.ts';
 import type { Io } from './io.ts';
 
 export async function checkCommand(argv: readonly string[], io: Io): Promise<number> {
-  const read = await readConfig(argv, io);
+  const read = await readStartable(argv, io);
   if (typeof read === 'number') return read;
   const { config, file } = read.loaded;
   const from = file ?? 'no file';

@@ -53,6 +53,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
       '[--json]: look for what is wrong with backends, machine and gateway, and say what to do; exit 1 on errors',
     load: async () => (await import('./doctor/doctor.ts')).doctorCommand,
   },
+  keys: {
+    summary: 'create|list|rotate|revoke [ID]: the keys of clients; docs/security.md tells how',
+    load: async () => (await import('./keys.ts')).keysCommand,
+  },
   config: {
     summary: '--effective: print the merged configuration, each value with its source',
     load: async () => (await import('./config.ts')).configCommand,

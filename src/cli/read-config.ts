@@ -1,4 +1,5 @@
 /** The start of every command that needs the configuration: flags, then everything loadConfig does, then what to say of it. */
+import { exposureProblems } from '../config/exposure.ts';
 import { loadConfig, type Loaded, type LoadedConfig } from '../config/load.ts';
 import { renderProblem } from '../config/problem.ts';
 import { configFlags, flagLayer, parseFlags, type FlagDefinitions, type ParsedFlags } from './flags.ts';
@@ -32,6 +33,16 @@ export async function readConfig(
   io.stderr.write(
     `llamero: ${length} ${length === 1 ? 'problem' : 'problems'} in the configuration; nothing was started\n`,
   );
+  return 1;
+}
+
+/** As above, and refuses too what would let strangers in without anybody having said so; for commands about starting. */
+export async function readStartable(argv: readonly string[], io: Io): Promise<ReadConfig | number> {
+  const read = await readConfig(argv, io);
+  if (typeof read === 'number') return read;
+  const problems = exposureProblems(read.loaded);
+  if (problems.length === 0) return read;
+  for (const problem of problems) io.stderr.write(`llamero: ${renderProblem(problem)}\n`);
   return 1;
 }
 

@@ -1,6 +1,7 @@
 /** `llamero serve`, the default: read the configuration, find the backends, listen, say so, and go on until asked to stop. */
 import { createApp, type App } from '../app.ts';
 import { createClient } from '../backends/client.ts';
+import { exposureProblems } from '../config/exposure.ts';
 import { loadConfig, type LoadedConfig } from '../config/load.ts';
 import { renderProblem } from '../config/problem.ts';
 import { backendSpecs, type BackendSpec } from '../core/backend.ts';
@@ -9,14 +10,14 @@ import { banner } from './banner.ts';
 import { begin, type Beginning } from './first-minute.ts';
 import { inheritedSockets } from './inherited.ts';
 import type { Io } from './io.ts';
-import { loadAgain, readConfig, type ReadConfig } from './read-config.ts';
+import { loadAgain, readStartable, type ReadConfig } from './read-config.ts';
 import { traceEndpoint } from './trace-endpoint.ts';
 import { version } from './version.ts';
 import { watchFile } from './watch-file.ts';
 
 /** Exit codes: 0 stopped when asked, 1 the configuration is wrong or an address can't be had, 2 flags not understood. */
 export async function serveCommand(argv: readonly string[], io: Io): Promise<number> {
-  const read = await readConfig(argv, io);
+  const read = await readStartable(argv, io);
   if (typeof read === 'number') return read;
   const { config } = read.loaded;
   let beginning: Beginning | null = null;
@@ -86,8 +87,9 @@ async function reloadInto(
   io: Io,
 ): Promise<{ ok: boolean; messages: string[] }> {
   const loaded = await loadAgain(flags, io);
-  if (!loaded.ok) {
-    const messages = loaded.problems.map(renderProblem);
+  const problems = loaded.ok ? exposureProblems(loaded) : loaded.problems;
+  if (!loaded.ok || problems.length > 0) {
+    const messages = problems.map(renderProblem);
     app.refused(messages.join('; '));
     return { ok: false, messages };
   }

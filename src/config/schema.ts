@@ -13,7 +13,7 @@ import { RetryOptions } from '../core/retry.ts';
 import { SchedulerOptions } from '../core/scheduler-options.ts';
 import { WedgeOptions } from '../core/wedge.ts';
 import { DiscoveryOptions } from '../backends/discovery/dns.ts';
-import { AuthOption, ClientsOptions } from '../http/authenticate.ts';
+import { AuthOption, ClientsOptions } from '../identity/options.ts';
 import { OverloadOptions } from '../http/pressure.ts';
 import { ShutdownOptions } from '../http/stop.ts';
 import { SlowClientOptions } from '../http/exchange.ts';

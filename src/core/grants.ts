@@ -4,7 +4,7 @@
  */
 import { Type, type Static } from 'typebox';
 import { Duration } from './options.ts';
-import type { ClientId } from './types.ts';
+import type { ClientId, ModelName } from './types.ts';
 
 /** What a route needs: to run a model, to look, to change what is installed, to operate the gateway. */
 export type Scope = 'inference' | 'models:read' | 'models:write' | 'admin';
@@ -100,4 +100,6 @@ export interface Client {
    */
   readonly id: ClientId;
   readonly grant: Grant;
+  /** Whether `grant.models` lists a canonical name, where that was worked out beforehand. */
+  readonly lists?: (model: ModelName) => boolean;
 }

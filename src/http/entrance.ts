@@ -12,6 +12,8 @@ import type { NodeExchange } from './exchange.ts';
 
 export interface EntranceDependencies {
   readonly authenticate: Authenticate;
+  /** Told whether only this machine can reach the listener, once that is known. */
+  readonly bound: (isLoopback: boolean) => void;
   readonly clock: Clock;
   readonly emit: Emit;
 }
@@ -26,7 +28,7 @@ export interface Entrance {
   bound(isLoopback: boolean): void;
 }
 
-export function createEntrance({ authenticate, clock, emit }: EntranceDependencies): Entrance {
+export function createEntrance({ authenticate, bound, clock, emit }: EntranceDependencies): Entrance {
   const settle = (exchange: NodeExchange, where: Route | string, identified: Identified): boolean => {
     if (exchange.hasLeft) return false;
     if (!(identified instanceof GatewayError)) {
@@ -45,6 +47,6 @@ export function createEntrance({ authenticate, clock, emit }: EntranceDependenci
       if (!(identified instanceof Promise)) return settle(exchange, where, identified);
       return identified.then((later) => settle(exchange, where, later));
     },
-    bound: (isLoopback) => authenticate.bound(isLoopback),
+    bound,
   };
 }

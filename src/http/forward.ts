@@ -4,6 +4,7 @@
  */
 import type { CallTimeouts } from '../backends/client.ts';
 import { GatewayError } from '../core/errors.ts';
+import { demandModel, demandScope } from '../core/permission.ts';
 import { holdersOf } from '../core/placement.ts';
 import { dialectOfPath } from '../dialects/dialect-of-path.ts';
 import type { Dialect, Reading, Route } from '../dialects/dialect.ts';
@@ -17,6 +18,7 @@ import { isLimited } from './limits.ts';
 import { relayWhole } from './manage.ts';
 import { inOrder } from './proxy.ts';
 import { Relay } from './relay.ts';
+import { unknownPathScope } from './scopes.ts';
 import { receiveVisit, sentTo, unanswered, type Grounds, type Visit } from './visit.ts';
 
 /** False when the request is not one to forward; nothing has been done then. */
@@ -50,10 +52,12 @@ export function createForward(grounds: Grounds, timeouts: CallTimeouts): Forward
 
 async function forward(visit: Visit, path: string, grounds: Grounds, timeouts: CallTimeouts): Promise<void> {
   const { account, clock, dialect, exchange, route } = visit;
+  demandScope(exchange.client.grant, unknownPathScope);
   const body = await receiveBody(exchange.request, grounds.limits, clock);
   account.bytesIn = body.length;
   const reading = readModel(route, body, visit, grounds);
   account.model = reading.model;
+  if (reading.model !== null) demandModel(exchange.client, reading.model);
   const fleet = grounds.view();
   const holders = reading.model === null ? [] : inOrder(holdersOf(reading.model, fleet));
   const backend = (holders[0] ?? inOrder(fleet)[0])?.id;

@@ -23,6 +23,8 @@ interface IncomingContext extends ReadContext {
   readonly book: RuleBook;
   /** The client's. */
   readonly grant: Grant;
+  /** Throws when the client may not have the model it asked for, or what the rules make of that. */
+  readonly permit: (asked: Reading, runs: Reading) => void;
 }
 
 /** Throws GatewayError `bad-request` for what is no JSON or can be read in two ways, and `forbidden` for what the grant denies. */
@@ -30,15 +32,19 @@ export async function readIncoming(
   route: Route,
   dialect: Dialect,
   body: Buffer,
-  { countTokens, book, grant, ...context }: IncomingContext,
+  { countTokens, book, grant, permit, ...context }: IncomingContext,
 ): Promise<Incoming> {
   const isCompressed = needsZstd(route, context.headers);
   const plain = isCompressed ? await decompressed(body) : body;
   if (plain === null || isStrangelyCoded(context, isCompressed)) refuseUnseen(grant);
   // What can't be decompressed within Ollama's bounds is refused by whichever backend gets it, in Ollama's words.
-  if (plain === null) return { reading: blankReading, body, asksForUsage: false, isUnpacked: false };
+  if (plain === null) {
+    permit(blankReading, blankReading);
+    return { reading: blankReading, body, asksForUsage: false, isUnpacked: false };
+  }
   const first = dialect.read(route, plain, context);
   const ruled = applyRules({ route, dialect, body: plain, reading: first }, context, book);
+  permit(first, ruled?.reading ?? first);
   const limited = applyLimits(
     { route, dialect, ...(ruled ?? { body: plain, reading: first }) },
     grant,

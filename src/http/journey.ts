@@ -14,6 +14,7 @@ import { receiveBody, type BodyLimits } from './body.ts';
 import { answerError, answerUnknownModel, asGatewayError, cutWithError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { readIncoming } from './incoming.ts';
+import { permitRun, type IsRemote } from './permit.ts';
 import type { Pressure } from './pressure.ts';
 import { startPulse, type Pulse, type StreamOptions } from './streams.ts';
 import type { RuleBook } from './rules.ts';
@@ -28,6 +29,7 @@ export interface JourneyDependencies extends AttemptDependencies {
   readonly pressure: Pressure;
   readonly streams: StreamOptions;
   readonly book: RuleBook;
+  readonly isRemote: IsRemote;
   /** Answers a request that only takes a model out of memory: it needs no slot, and concerns more than one backend. */
   readonly unload: (visit: Visit, body: Buffer, reading: Reading) => Promise<void>;
 }
@@ -38,7 +40,7 @@ export async function journey(
   dialect: Dialect,
   dependencies: JourneyDependencies,
 ): Promise<void> {
-  const { book, clock, emit, hash, limits, pressure, streams, wallNow } = dependencies;
+  const { book, clock, emit, hash, isRemote, limits, pressure, streams, wallNow } = dependencies;
   const account = openAccount(exchange, route.path, clock, emit);
   let modelText: string | null = null;
   let pulse: Pulse | null = null;
@@ -55,6 +57,7 @@ export async function journey(
       countTokens,
       book,
       grant: exchange.client.grant,
+      permit: (asked, runs) => permitRun(exchange.client, asked, runs, isRemote),
     });
     const { body, reading } = incoming;
     modelText = reading.modelText;

@@ -3,13 +3,16 @@
  * backend, so a dead one can't slow it down. Texts and field order are Ollama's (ollama-wire §1, §3).
  */
 import type { Catalogue, CatalogueModel, OpenAiModel } from '../core/catalogue.ts';
+import type { Client, Grant } from '../core/grants.ts';
 import type { ModelRules } from '../core/model-rules.ts';
 import type { Emit } from '../core/events.ts';
 import { canonicalModelName } from '../core/model-name.ts';
-import type { Clock } from '../core/types.ts';
+import { mayUseAllModels } from '../core/permission.ts';
+import type { Clock, ModelName } from '../core/types.ts';
 import type { Dialect, Route } from '../dialects/dialect.ts';
 import { unknownModelError } from '../dialects/error-bodies.ts';
 import { openAccount } from './account.ts';
+import { maySee, remoteModels } from './permit.ts';
 import type { Exchange } from './exchange.ts';
 
 export interface Lists {
@@ -36,52 +39,52 @@ const jsonUtf8 = 'application/json; charset=utf-8';
 const json = 'application/json';
 
 export function createLists({ aliases, catalogue, clock, emit, fallbackVersion }: ListsDependencies): Lists {
-  const tags = cached(
-    () => [catalogue.installed(), aliases()] as const,
-    ([models, names]) => JSON.stringify({ models: [...models.map(asTag), ...aliasTags(catalogue, names)] }),
-  );
-  const ps = cached(
-    () => [catalogue.resident()] as const,
-    ([models]) => JSON.stringify({ models: models.map(({ entry }) => entry.raw) }),
-  );
-  const models = cached(
-    () => [catalogue.openAiModels(), aliases()] as const,
-    ([list, names]) => {
-      const all = [...list, ...aliasModels(catalogue, names)];
-      // Ollama's own word for an empty list is null.
-      return `${JSON.stringify({ object: 'list', data: all.length === 0 ? null : all })}\n`;
-    },
-  );
+  const isRemote = remoteModels(catalogue);
+  const pages = new Map<Grant, Pages>();
+
+  /** What a client sees; rendered once for all who may see the same. */
+  function pagesOf(client: Client): Pages {
+    const known = pages.get(client.grant);
+    if (known !== undefined) return known;
+    if (pages.size >= MOST_PAGES) pages.delete(pages.keys().next().value!);
+    const sees = mayUseAllModels(client.grant)
+      ? null
+      : (name: ModelName, runs: ModelName) => maySee(client, name, runs, isRemote);
+    const made = createPages(catalogue, aliases, sees);
+    pages.set(client.grant, made);
+    return made;
+  }
+
   const version = cached(
     () => [catalogue.version() ?? fallbackVersion] as const,
     ([text]) => JSON.stringify({ version: text }),
   );
   const greeting = Buffer.from('Ollama is running');
 
-  function page(route: Route, parameter: string | null): Page {
+  function page(route: Route, parameter: string | null, client: Client): Page {
     switch (route.endpoint) {
       case 'root':
         return { status: 200, contentType: 'text/plain; charset=utf-8', body: greeting };
       case 'version':
         return { status: 200, contentType: jsonUtf8, body: version() };
       case 'tags':
-        return { status: 200, contentType: jsonUtf8, body: tags() };
+        return { status: 200, contentType: jsonUtf8, body: pagesOf(client).tags() };
       case 'ps':
-        return { status: 200, contentType: jsonUtf8, body: ps() };
+        return { status: 200, contentType: jsonUtf8, body: pagesOf(client).ps() };
       case 'models':
-        return { status: 200, contentType: json, body: models() };
+        return { status: 200, contentType: json, body: pagesOf(client).models() };
       case 'model':
-        return oneModel(route, parameter ?? '');
+        return oneModel(route, parameter ?? '', client);
       default:
         throw new Error(`no list for endpoint ${route.endpoint}`);
     }
   }
 
-  function oneModel(route: Route, text: string): Page {
+  function oneModel(route: Route, text: string, client: Client): Page {
     const name = canonicalModelName(text);
     const target = aliases().find(({ alias }) => canonicalModelName(alias) === name)?.model ?? name;
     const found = target === null ? null : catalogue.find(target);
-    if (found === null) {
+    if (name === null || found === null || !maySee(client, name, found.name, isRemote)) {
       const { status, headers, body } = unknownModelError(route, text);
       return { status, contentType: headers['content-type'] ?? json, body: Buffer.from(body) };
     }
@@ -95,13 +98,57 @@ export function createLists({ aliases, catalogue, clock, emit, fallbackVersion }
       const account = openAccount(exchange, route.path, clock, emit);
       account.phase = 'streaming';
       exchange.request.resume();
-      const { status, contentType, body } = page(route, parameter);
+      const { status, contentType, body } = page(route, parameter, exchange.client);
       account.status = status;
       if (status >= 400) account.outcome = 'client-error';
       exchange.head(status, ['Content-Type', contentType, 'X-Request-Id', account.requestId], body.length);
       exchange.write(body);
       exchange.end();
     },
+  };
+}
+
+/** Grants whose lists are kept; those of others are rendered anew. */
+const MOST_PAGES = 64;
+
+/** The lists as one grant has them. */
+interface Pages {
+  readonly tags: () => Buffer;
+  readonly ps: () => Buffer;
+  readonly models: () => Buffer;
+}
+
+/** `sees` is null when everything is seen. */
+function createPages(
+  catalogue: Catalogue,
+  aliases: ListsDependencies['aliases'],
+  sees: ((name: ModelName, runs: ModelName) => boolean) | null,
+): Pages {
+  const seen = <T extends { readonly name: ModelName }>(models: readonly T[]) =>
+    sees === null ? models : models.filter(({ name }) => sees(name, name));
+  const seenAliases = (names: ModelRules['aliases']) =>
+    sees === null ? names : names.filter(({ alias, model }) => sees(canonicalModelName(alias) ?? alias, model));
+  return {
+    tags: cached(
+      () => [catalogue.installed(), aliases()] as const,
+      ([models, names]) =>
+        JSON.stringify({ models: [...seen(models).map(asTag), ...aliasTags(catalogue, seenAliases(names))] }),
+    ),
+    ps: cached(
+      () => [catalogue.resident()] as const,
+      ([models]) => JSON.stringify({ models: seen(models).map(({ entry }) => entry.raw) }),
+    ),
+    models: cached(
+      () => [catalogue.openAiModels(), aliases()] as const,
+      ([list, names]) => {
+        const installed = catalogue.installed();
+        const own =
+          sees === null ? list : list.filter((_, index) => sees(installed[index]!.name, installed[index]!.name));
+        const all = [...own, ...aliasModels(catalogue, seenAliases(names))];
+        // Ollama's own word for an empty list is null.
+        return `${JSON.stringify({ object: 'list', data: all.length === 0 ? null : all })}\n`;
+      },
+    ),
   };
 }
 

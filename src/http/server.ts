@@ -6,6 +6,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Dialect, Route } from '../dialects/dialect.ts';
 import { answerProblem, Problem } from './admin/problem.ts';
 import { preflightHeaders, withOrigin, type Admission, type Door } from './door.ts';
+import { withoutPathKey } from './credential.ts';
 import type { Entrance } from './entrance.ts';
 import { OpenExchanges } from './open-exchanges.ts';
 import { asListener, type Listener } from './listener.ts';
@@ -146,6 +147,7 @@ function createApp(options: NodeServerOptions): FastifyInstance {
   return fastify({
     logger: false,
     serverFactory: (handle) => createNodeServer(handle, options),
+    rewriteUrl: withoutPathKey,
     forceCloseConnections: false,
     exposeHeadRoutes: false,
     // While stopping, a request on a connection that is open already is served, and the connection closed after it.

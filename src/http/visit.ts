@@ -12,6 +12,7 @@ import { applyLimits } from './limits.ts';
 import { applyRules, type RuleBook } from './rules.ts';
 import { receiveBody, type BodyLimits } from './body.ts';
 import { answerError, answerUnknownModel, asGatewayError } from './errors.ts';
+import { permitChange, permitRun, remoteModels } from './permit.ts';
 import type { Exchange } from './exchange.ts';
 import type { Pressure } from './pressure.ts';
 
@@ -84,7 +85,7 @@ export async function receiveVisit(
 /** The body, whole, and what the dialect makes of it. */
 export async function readVisit(
   { exchange, route, dialect, account }: Visit,
-  { book, emit, limits, clock, hash }: Grounds,
+  { book, catalogue, emit, limits, clock, hash }: Grounds,
 ): Promise<{ readonly body: Buffer; readonly reading: Reading }> {
   const received = await receiveBody(exchange.request, limits, clock);
   account.bytesIn = received.length;
@@ -96,6 +97,8 @@ export async function readVisit(
   applyLimits({ route, dialect, body, reading }, exchange.client.grant, context, emit);
   account.model = reading.model;
   account.stream = reading.stream;
+  if (route.endpoint === 'show') permitRun(exchange.client, first.reading, reading, remoteModels(catalogue));
+  else permitChange(exchange.client, reading);
   account.phase = 'waiting';
   return { body, reading };
 }

@@ -29,6 +29,13 @@ export const LogOptions = Type.Object(
       minimum: 0,
       maximum: 1,
     }),
+    audit: Type.Optional(
+      Type.String({
+        description:
+          'A file to which is added, one JSON object a line, who changed models, keys or the gateway, and who was refused.',
+        minLength: 1,
+      }),
+    ),
     slowRequest: Duration({
       description: 'From this duration on a request is logged as slow, as a warning; 0 turns that off.',
       default: '2m',
