@@ -101,7 +101,7 @@ const writers: { readonly [Kind in Event['kind']]: Writer<OfKind<Event, Kind>> |
       : line('error', 'configuration not reloaded', { reason });
   },
   bug: ({ message, stack }) => {
-    const fields = { reason: plain(message, 500), stack: stack === undefined ? undefined : plain(stack, 4000) };
+    const fields = { reason: plain(unquoted(message), 500), stack: framesOf(stack) };
     return line('error', 'bug', fields);
   },
   queued: null,
@@ -109,6 +109,20 @@ const writers: { readonly [Kind in Event['kind']]: Writer<OfKind<Event, Kind>> |
   'first-token': null,
   'attempt-traced': null,
 };
+
+/**
+ * What an error of the language says, without what it quotes: `Unexpected token 'x', "…" is not valid JSON` has a piece of the text
+ * in it, which may be a prompt, and an assertion has the values it compared, on the lines after the first.
+ */
+function unquoted(message: string): string {
+  return (message.split('\n', 1)[0] ?? '').replace(/"[^"]*"?|'[^']*'?|`[^`]*`?/g, '"…"');
+}
+
+/** The frames of a stack: its head is the message once more. */
+function framesOf(stack: string | undefined): string | undefined {
+  const frames = stack?.split('\n').filter((each) => /^\s+at /.test(each)) ?? [];
+  return frames.length === 0 ? undefined : plain(frames.join(' '), 4000);
+}
 
 const calmStates: ReadonlySet<BackendState> = new Set(['up', 'waking', 'draining', 'unknown']);
 
