@@ -170,7 +170,8 @@ describe('what clients and models say', () => {
     const waiting = Array.from({ length: 4 }, () =>
       tell(gateway, tellings[0]!, { signal: leave.signal }).catch(() => ''),
     );
-    while (held.length < 2 || (await gateway.metric('llamero_queue_depth')) < 2) await new Promise((resolve) => setImmediate(resolve));
+    while (held.length < 2 || (await gateway.metric('llamero_queue_depth')) < 2)
+      await new Promise((resolve) => setImmediate(resolve));
     shown.push(await everythingShown(gateway));
     leave.abort();
     await Promise.all(waiting);
