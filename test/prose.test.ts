@@ -94,7 +94,7 @@ for (const { path, text } of pages) {
       const { scripts } = JSON.parse(await read('package.json')) as {
         readonly scripts: Readonly<Record<string, string>>;
       };
-      for (const script of all(text, /npm run (\w+)/g)) assert.ok(Object.hasOwn(scripts, script), script);
+      for (const script of all(text, /npm run (\w+(?::\w+)*)/g)) assert.ok(Object.hasOwn(scripts, script), script);
       for (const command of all(text, /(?:`llamero|src\/main\.ts) ([a-z]+)/g))
         assert.ok(Object.hasOwn(commands, command), command);
       for (const flag of all(text, /npm start -- (--[^\n`]*)/g).flatMap((line) => all(line, /--([a-z-]+)/g))) {
