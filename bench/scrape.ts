@@ -43,7 +43,10 @@ function backend(id: string): BackendView {
 
 function metricsWith(seriesBudget: number): Metrics {
   const options = { ...Value.Create(MetricsOptions), seriesBudget };
-  const queue = { limit: 1000, waitingByModel: new Map(models.map((model) => [model, 3])) };
+  const queue = {
+    limit: 1000,
+    jobs: Array.from({ length: 1000 }, (_, index) => ({ model: models[index % MODELS]!, bytes: 5000 })),
+  };
   const metrics = createMetrics(
     {
       view: () => ({ backends, queue }),

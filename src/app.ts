@@ -226,7 +226,7 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
       isTerminal: context.isTerminal,
       traceEndpoint: context.traceEndpoint ?? null,
       isSimulated: (id) => context.simulated.has(id),
-      view: () => ({ backends: fleet.view(), queue: scheduler.view() }),
+      view: () => ({ backends: fleet.view(), queue: { limit: scheduler.view().limit, jobs: scheduler.waiting() } }),
       urlOf: (id) => fleet.view().find((view) => view.id === id)?.spec.url ?? null,
       isKnownModel: (name) => catalogue.find(name) !== null,
     },

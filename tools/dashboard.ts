@@ -194,11 +194,15 @@ const queue: Row = {
     },
     {
       title: 'Wait for a slot',
-      about: 'p50, p90 and p99, with the requests that did not have to wait.',
+      about:
+        'p50 and p99 of all requests, those that did not have to wait among them, and p90 of each band of the queue.',
       kind: 'lines',
       unit: 's',
       width: 8,
-      queries: [0.5, 0.9, 0.99].map((q) => [quantile(q, 'llamero_queue_wait_seconds', '', ofModel), `p${q * 100}`]),
+      queries: [
+        ...[0.5, 0.99].map((q): Query => [quantile(q, 'llamero_queue_wait_seconds', '', ofModel), `p${q * 100}`]),
+        [quantile(0.9, 'llamero_queue_wait_seconds', 'priority, ', ofModel), 'p90, {{priority}}'],
+      ],
     },
     {
       title: 'Slots in use',
@@ -399,7 +403,8 @@ const internals: Row = {
     },
     {
       title: 'Memory',
-      about: 'Resident, JavaScript heap, and buffers outside of it.',
+      about:
+        'Resident, JavaScript heap, buffers outside of it, and the bodies of requests that wait, which are among those.',
       kind: 'lines',
       unit: 'bytes',
       width: 8,
@@ -407,6 +412,7 @@ const internals: Row = {
         [`process_resident_memory_bytes ${own}`, '{{instance}} resident'],
         [`nodejs_heap_used_bytes ${own}`, '{{instance}} heap'],
         [`nodejs_external_memory_bytes ${own}`, '{{instance}} buffers'],
+        [`sum by (instance) (llamero_queue_bytes{${gateway}})`, '{{instance}} bodies that wait'],
       ],
     },
     {

@@ -1,4 +1,5 @@
 /** Everything an observer can learn, as one union. Core and http emit; observe subscribes; nobody waits for anybody. */
+import type { Band } from './grants.ts';
 import type { RewriteKind } from './model-rules.ts';
 import type { SpanPlace } from './trace-context.ts';
 import type { BackendId, ClientId, Millis, ModelName, Phase, RouteReason, Usage } from './types.ts';
@@ -132,6 +133,8 @@ export interface RequestFinished {
   /** Where the request's span is, when its trace is recorded. */
   readonly place?: SpanPlace;
   readonly client: ClientId;
+  /** The band of the queue its client waits in; `standard` when absent. */
+  readonly priority?: Band;
   readonly address: string;
   readonly userAgent: string | null;
   readonly method: string;

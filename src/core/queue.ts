@@ -30,11 +30,13 @@ export interface WaitingView {
   readonly waitedMs: Millis;
   /** Until it is refused. */
   readonly leftMs: Millis;
+  /** Of its body, which is kept meanwhile. */
+  readonly bytes: number;
 }
 
 export function waitingView({ job, since, deadline }: Waiter, now: Millis): WaitingView {
-  const { client, id, model, priority } = job;
-  return { job: id, client, model, priority, waitedMs: now - since, leftMs: deadline - now };
+  const { bytes = 0, client, id, model, priority } = job;
+  return { job: id, client, model, priority, waitedMs: now - since, leftMs: deadline - now, bytes };
 }
 
 /**

@@ -85,6 +85,8 @@ export interface Job {
   readonly prefix: readonly PrefixMark[];
   /** Priority class; 0 is served first. */
   readonly priority: number;
+  /** Of its body, which is kept while it waits. */
+  readonly bytes?: number;
   /** What the client is granted of the queue and the slots; without it a weight of 1 and no bounds. */
   readonly share?: Share;
   /** Restricts the job to these backends, when given. */

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Emit, RequestFinished } from '../core/events.ts';
 import type { BackendId, ClientId, Clock, Millis, ModelName, Phase, RouteReason, Usage } from '../core/types.ts';
 import type { Meter } from '../dialects/dialect.ts';
+import type { Band } from '../core/grants.ts';
 import type { Exchange } from './exchange.ts';
 import { saneRequestId, traceIdOf } from './headers.ts';
 
@@ -55,6 +56,7 @@ export class Account {
           address,
           headers,
           trace,
+          priority: exchange.client.grant.priority,
           gone,
           bytesOut: exchange.bytesOut,
           durationMs: clock.now() - this.startedAt,
@@ -69,6 +71,7 @@ export class Account {
     address: string;
     headers: Exchange['headers'];
     trace: Exchange['trace'];
+    priority: Band;
     gone: Phase | null;
     bytesOut: number;
     durationMs: Millis;
@@ -80,6 +83,7 @@ export class Account {
       traceId: end.trace?.place.traceId ?? traceIdOf(end.headers['traceparent']),
       ...(end.trace === null ? {} : { place: end.trace.place }),
       client: this.client,
+      priority: end.priority,
       address: end.address,
       userAgent: typeof agent === 'string' ? agent : null,
       method: end.method,

@@ -118,7 +118,7 @@ function ask(
     // The first byte of a whole answer is its last token, not its first.
     if (!reading.stream) return;
     const { backend, warm } = lease;
-    const traceId = traceIdOf(exchange.headers['traceparent']);
+    const traceId = exchange.trace?.place.traceId ?? traceIdOf(exchange.headers['traceparent']);
     const { model } = job;
     emit({ kind: 'first-token', route: route.path, model, backend, ms: account.firstByteMs ?? ms, warm, traceId });
   };

@@ -99,6 +99,7 @@ function jobOf(reading: Reading, exchange: Exchange, account: Account): Job {
     session: reading.session,
     prefix: reading.prefix,
     priority: bands.indexOf(exchange.client.grant.priority),
+    bytes: account.bytesIn,
     share: exchange.client.grant,
   };
 }

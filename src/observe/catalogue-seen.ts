@@ -9,6 +9,12 @@ export const seen = {
     help: 'Requests waiting for a slot.',
     labels: ['model'],
   },
+  queueBytes: {
+    name: 'llamero_queue_bytes',
+    type: 'gauge',
+    help: 'Memory the bodies of waiting requests take.',
+    labels: ['model'],
+  },
   queueLimit: {
     name: 'llamero_queue_limit',
     type: 'gauge',

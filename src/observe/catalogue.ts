@@ -14,6 +14,7 @@ export type LabelName =
   | 'model'
   | 'backend'
   | 'outcome'
+  | 'priority'
   | 'stream'
   | 'warm'
   | 'type'
@@ -110,7 +111,7 @@ export const told = {
     name: 'llamero_queue_wait_seconds',
     type: 'histogram',
     help: 'Time spent waiting for a slot, 0 when there was one; outcome is leased, timeout or client-gone.',
-    labels: ['model', 'outcome'],
+    labels: ['model', 'priority', 'outcome'],
     buckets: 'queueWait',
     exemplars: true,
   },

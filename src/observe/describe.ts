@@ -1,4 +1,5 @@
 /** The catalogue as a page: docs/metrics.md. */
+import { bands } from '../core/grants.ts';
 import { backendStates } from '../core/events.ts';
 import { catalogue, defaultBuckets, type LabelName } from './catalogue.ts';
 
@@ -55,6 +56,7 @@ const explainedLabels: Readonly<Record<LabelName, string>> = {
   outcome:
     '`ok`, `client-gone`, `client-error` or `backend-error` when the backend said so, or a code of [errors.md](errors.md); for the ' +
     'queue `leased`, `timeout` or `client-gone`.',
+  priority: `${bands.map((band) => `\`${band}\``).join(', ')}: the band of the queue, by the client’s grant.`,
   stream: '`true` or `false`.',
   warm: '`true` when the model was known to be in memory, else `false`.',
   type: '`input` or `output`.',

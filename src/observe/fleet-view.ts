@@ -1,6 +1,6 @@
 /** What observe wants to see of the fleet when it is scraped; core's own views have all of it. */
 import type { BackendView as FleetBackendView } from '../core/fleet.ts';
-import type { SchedulerView } from '../core/scheduler.ts';
+import type { WaitingView } from '../core/queue.ts';
 
 export type BackendView = Pick<
   FleetBackendView,
@@ -9,5 +9,9 @@ export type BackendView = Pick<
 
 export interface FleetView {
   readonly backends: readonly BackendView[];
-  readonly queue: Pick<SchedulerView, 'limit' | 'waitingByModel'>;
+  readonly queue: {
+    /** How many may wait. */
+    readonly limit: number;
+    readonly jobs: readonly Pick<WaitingView, 'model' | 'bytes'>[];
+  };
 }

@@ -58,9 +58,13 @@ export function createGauges(deps: GaugesDependencies): Gauges {
 }
 
 function readFleet(fleet: FleetView, add: Put, { modelLabel, isSimulated }: GaugesDependencies): void {
-  // The series without a model is always there, so that the sum over an empty queue is 0 and not nothing.
+  // The series without a model are always there, so that the sum over an empty queue is 0 and not nothing.
   add('queueDepth', { model: '' }, 0);
-  for (const [model, depth] of fleet.queue.waitingByModel) add('queueDepth', { model: modelLabel(model) }, depth);
+  add('queueBytes', { model: '' }, 0);
+  for (const { bytes, model } of fleet.queue.jobs) {
+    add('queueDepth', { model: modelLabel(model) }, 1);
+    add('queueBytes', { model: modelLabel(model) }, bytes);
+  }
   add('queueLimit', {}, fleet.queue.limit);
   for (const view of fleet.backends) {
     const backend = view.id;

@@ -55,15 +55,15 @@ export class RequestCounts {
     this.#usual.clear();
   }
 
-  #usualOf({ backend, outcome, reason, route, stream }: RequestFinished, model: string): Usual {
-    const key = `${route}\n${model}\n${backend}\n${reason}\n${stream}`;
+  #usualOf({ backend, outcome, priority = 'standard', reason, route, stream }: RequestFinished, model: string): Usual {
+    const key = `${route}\n${model}\n${backend}\n${reason}\n${stream}\n${priority}`;
     const known = this.#usual.get(key);
     if (known !== undefined) return known;
     const series = this.#series;
     const usual = {
       requests: series.adder('requests', { route, model, backend: backend ?? '', outcome, stream: String(stream) }),
       duration: series.adder('duration', { route, model, outcome }),
-      queueWait: series.adder('queueWait', { model, outcome: 'leased' }),
+      queueWait: series.adder('queueWait', { model, priority, outcome: 'leased' }),
       overhead: series.adder('overhead', { route }),
       decisions: series.adder('routingDecisions', { reason: reason ?? '' }),
       usage: this.#usageCounts(model, backend ?? ''),
@@ -85,13 +85,13 @@ export class RequestCounts {
 
   #countUnusual(event: RequestFinished, model: string): void {
     const series = this.#series;
-    const { route, outcome, traceId } = event;
+    const { route, outcome, priority = 'standard', traceId } = event;
     const backend = event.backend ?? '';
     series.add('requests', { route, model, backend, outcome, stream: String(event.stream) }, 1);
     series.add('duration', { route, model, outcome }, event.durationMs / 1000, traceId);
 
     const waited = waitOutcome(event);
-    if (waited !== null) series.add('queueWait', { model, outcome: waited }, event.queueMs / 1000, traceId);
+    if (waited !== null) series.add('queueWait', { model, priority, outcome: waited }, event.queueMs / 1000, traceId);
     if (event.overheadMs !== undefined) series.add('overhead', { route }, event.overheadMs / 1000);
     if (event.reason !== null) series.add('routingDecisions', { reason: event.reason }, 1);
     if (event.failovers > 0) series.add('failovers', { outcome }, event.failovers);

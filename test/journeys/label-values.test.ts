@@ -82,3 +82,23 @@ describe('label values', () => {
     );
   });
 });
+
+describe('the queue in the metrics', () => {
+  it('is as long and as heavy as what waits', async (t) => {
+    const ollama = await fakeOllama(t, { handler: () => undefined });
+    const gateway = await startGateway(t, [{ ...ollama, slots: 1 }], { config: `${probesOnce}log: {level: error}\n` });
+    const left = new AbortController();
+    t.after(() => left.abort());
+    const ask = (content: string) => {
+      const body = JSON.stringify({ model: 'tiny', messages: [{ role: 'user', content }] });
+      fetch(`${gateway.url}/api/chat`, { method: 'POST', body, signal: left.signal }).catch(() => undefined);
+      return body.length;
+    };
+    const first = ollama.next();
+    ask('this one is being answered');
+    await first;
+    const bytes = ask('x'.repeat(5000)) + ask('y');
+    while ((await gateway.metric('llamero_queue_depth')) < 2);
+    assert.equal(await gateway.metric('llamero_queue_bytes', { model: 'tiny:latest' }), bytes);
+  });
+});

@@ -70,13 +70,28 @@ describe('metrics', () => {
     assert.equal(value('request_duration_seconds_sum', { route: '/api/chat', outcome: 'ok' }), 1.12);
     assert.equal(value('time_to_first_token_seconds_sum', { ...where, warm: 'true' }), 0.12);
     assert.equal(value('time_per_output_token_seconds_sum', where), 0.02);
-    assert.equal(value('queue_wait_seconds_sum', { outcome: 'leased' }), 0.25);
+    assert.equal(value('queue_wait_seconds_sum', { outcome: 'leased', priority: 'standard' }), 0.25);
     assert.equal(value('tokens_total', { ...where, type: 'input' }), 7);
     assert.equal(value('tokens_total', { ...where, type: 'output' }), 50);
     assert.equal(value('model_load_seconds_sum', where), 3);
     assert.equal(value('generation_tokens_per_second_sum', where), 50);
     assert.equal(value('overhead_seconds_sum', { route: '/api/chat' }), 0.0003);
     assert.equal(value('routing_decisions_total', { reason: 'warm' }), 1);
+  });
+
+  it('tell the bands of the queue apart', async (t) => {
+    const metrics = metricsWith();
+    t.after(() => metrics.close());
+    metrics.observe(finished({ queueMs: 100, priority: 'interactive' }));
+    metrics.observe(finished({ queueMs: 900, priority: 'batch' }));
+    metrics.observe(
+      finished({ queueMs: 5000, priority: 'batch', outcome: 'queue-timeout', backend: null, attempts: 0 }),
+    );
+    const families = await scrape(metrics);
+    const sum = (labels: Record<string, string>) => valueOf(families, 'llamero_queue_wait_seconds_sum', labels);
+    assert.equal(sum({ priority: 'interactive' }), 0.1);
+    assert.equal(sum({ priority: 'batch', outcome: 'leased' }), 0.9);
+    assert.equal(sum({ priority: 'batch', outcome: 'timeout' }), 5);
   });
 
   it('take the time per token from their own clock when the backend tells none', async (t) => {
@@ -199,10 +214,7 @@ describe('gauges', () => {
       ],
       queue: {
         limit: 30,
-        waitingByModel: new Map([
-          ['llama3.2:3b', 5],
-          [null, 1],
-        ]),
+        jobs: [...Array.from({ length: 5 }, () => ({ model: 'llama3.2:3b', bytes: 100 })), { model: null, bytes: 7 }],
       },
     };
     const metrics = metricsWith({ view: () => view, isSimulated: (id) => id === 'gpu2' });
@@ -214,6 +226,8 @@ describe('gauges', () => {
     assert.equal(value('inflight_requests', { backend: 'gpu2' }), 0);
     assert.equal(value('queue_depth', { model: 'llama3.2:3b' }), 5);
     assert.equal(value('queue_depth', { model: '' }), 1);
+    assert.equal(value('queue_bytes', { model: 'llama3.2:3b' }), 500);
+    assert.equal(value('queue_bytes', { model: '' }), 7);
     assert.equal(value('queue_limit'), 30);
     assert.equal(value('backend_up', { backend: 'gpu1' }), 0);
     assert.equal(value('backend_up', { backend: 'gpu2' }), 1);

@@ -125,7 +125,7 @@ export function backend(changes: Partial<BackendView> = {}): BackendView {
 }
 
 export function fleet(...backends: BackendView[]): FleetView {
-  return { backends, queue: { limit: 1000, waitingByModel: new Map() } };
+  return { backends, queue: { limit: 1000, jobs: [] } };
 }
 
 const { garbageCollection: _, ...buckets } = defaultBuckets;
