@@ -30,6 +30,8 @@ export interface GatewayOptions {
   /** YAML beside the tests' own defaults, e.g. `queue: {limit: 1}`. */
   readonly config?: string;
   readonly system?: System;
+  /** What it calls its own version. */
+  readonly version?: string;
   /** Where traces are sent. */
   readonly traceEndpoint?: string;
 }
@@ -45,12 +47,14 @@ export async function startGateway(
     readonly weight?: number;
     readonly name?: string;
     readonly wake?: Readonly<Record<string, unknown>>;
+    /** As in the configuration, e.g. `24GiB`. */
+    readonly memory?: string;
   }[],
   options: GatewayOptions = {},
 ): Promise<Gateway> {
   const read = async (members: typeof backends, extra: string) => {
-    const list = members.map(({ name, url, slots, wake, weight }, index) =>
-      JSON.stringify({ name: name ?? `b${index + 1}`, url, slots, wake, weight }),
+    const list = members.map(({ memory, name, url, slots, wake, weight }, index) =>
+      JSON.stringify({ name: name ?? `b${index + 1}`, url, slots, wake, weight, memory }),
     );
     const files = {
       read: async () => Buffer.from(`${defaults(extra)}backends: [${list.join(', ')}]\n${extra}`),
@@ -75,7 +79,7 @@ export async function startGateway(
   const app = createApp(
     config,
     {
-      version: '0.0.0-test',
+      version: options.version ?? '0.0.0-test',
       backends: backendSpecs(config.backends),
       simulated: new Set(options.simulated ?? []),
       isTerminal: false,

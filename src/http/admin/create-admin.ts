@@ -5,6 +5,7 @@ import type { Fleet } from '../../core/fleet.ts';
 import type { Roster } from '../../core/roster.ts';
 import type { Scheduler } from '../../core/scheduler.ts';
 import type { Clock } from '../../core/types.ts';
+import { createPage } from '../page/page.ts';
 import type { OwnRoute } from '../server.ts';
 import { createFeed } from './feed.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
@@ -59,7 +60,7 @@ export function createAdmin(dependencies: AdminDependencies, options: GuardOptio
   };
   const handlers = createHandlers({ controls, version, views, work });
   return {
-    routes: adminRoutes({ guard: createGuard(options), handlers, feed, emit }),
+    routes: adminRoutes({ guard: createGuard(options), handlers, feed, emit, page: createPage() }),
     observe: (event) => history.observe(event),
     close() {
       feed.close();

@@ -239,6 +239,13 @@ export const endpoints = {
     answer: 'text/event-stream',
     problems: [503],
   },
+  getPage: {
+    method: 'GET',
+    path: '/gateway/',
+    summary: 'The page for people.',
+    access: 'open',
+    answer: 'text/html',
+  },
   getOpenApi: {
     method: 'GET',
     path: '/gateway/openapi.json',

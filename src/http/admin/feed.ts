@@ -29,8 +29,8 @@ const OWED_BYTES = 512 * 1024;
 const OWED_TICKS = 60;
 /** Rows of each list in one message. */
 const ROWS = 100;
-/** Points of the spark lines that a new watcher is told: two minutes. */
-const POINTS = 240;
+/** Points of the spark lines that a new watcher is told: a minute. */
+const POINTS = 120;
 /** The share of the newest tick in a rate: tokens come in bursts. */
 const NEWEST = 0.35;
 

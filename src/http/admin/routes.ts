@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { TSchema } from 'typebox';
 import { Value } from 'typebox/value';
 import type { Emit } from '../../core/events.ts';
+import type { Page } from '../page/page.ts';
 import type { OwnRoute } from '../server.ts';
 import { endpoints, type Endpoint, type EndpointName, type Handlers } from './endpoints.ts';
 import type { Feed } from './feed.ts';
@@ -14,13 +15,15 @@ export interface RoutesDependencies {
   readonly handlers: Handlers;
   readonly feed: Feed;
   readonly emit: Emit;
+  readonly page: Page;
 }
 
 type Handler = (asked: { params: unknown; query: unknown; body: unknown }) => unknown;
 
-export function adminRoutes({ emit, feed, guard, handlers }: RoutesDependencies): OwnRoute[] {
+export function adminRoutes({ emit, feed, guard, handlers, page }: RoutesDependencies): OwnRoute[] {
   const special: Readonly<Partial<Record<EndpointName, OwnRoute['answer']>>> = {
     watch: (_request, reply) => watch(feed, reply),
+    getPage: (request, reply) => page.answer(request, reply),
   };
   const byName = handlers as unknown as Readonly<Record<string, Handler>>;
   return Object.entries<Endpoint>(endpoints).map(([name, endpoint]) => {

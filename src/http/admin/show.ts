@@ -141,8 +141,7 @@ export function showActive(account: Account, now: Millis): ActiveRequest {
 
 /** `endedAt`: epoch milliseconds. */
 export function showFinished(event: RequestFinished, endedAt: number): FinishedRequest {
-  const { loadMs, outputMs, outputTokens, promptTokens } = event.usage;
-  const isTimed = outputTokens !== undefined && outputMs !== undefined && outputMs > 0;
+  const { loadMs, outputTokens, promptTokens } = event.usage;
   return {
     id: event.requestId,
     ended_at: endedAt,
@@ -163,8 +162,16 @@ export function showFinished(event: RequestFinished, endedAt: number): FinishedR
     prompt_tokens: promptTokens ?? null,
     output_tokens: outputTokens ?? null,
     load_ms: rounded(loadMs ?? null),
-    tokens_per_second: isTimed ? Math.round((outputTokens / outputMs) * 10_000) / 10 : null,
+    tokens_per_second: paceOf(event),
   };
+}
+
+/** By the backend's own figures, or as its client saw the stream. */
+function paceOf({ durationMs, firstByteMs, stream, usage }: RequestFinished): number | null {
+  const seen = stream && firstByteMs !== null ? durationMs - firstByteMs : 0;
+  const ms = usage.outputMs ?? seen;
+  const isTold = usage.outputTokens !== undefined && usage.outputTokens > 1 && ms > 0;
+  return isTold ? Math.round((usage.outputTokens / ms) * 10_000) / 10 : null;
 }
 
 /** How long ago instead of when, because the clock's zero means nothing outside. */
