@@ -153,11 +153,9 @@ await withCloser(async (closer) => {
   await setTimeout(700);
   await shoot(page, 'page-dark');
   await page.goto(`${gateway.adminUrl}/gateway/#requests`);
-  await page
-    .locator('#history tbody tr', { hasText: /llama3.1|qwen3/ })
-    .first()
-    .click();
+  await page.locator('#history tbody tr', { hasText: 'llama3.1' }).first().click();
   await page.locator('.candidates').waitFor();
+  await page.mouse.move(0, 0);
   await setTimeout(300);
   await page.setViewportSize({ width: 1280, height: 620 });
   await shoot(page, 'page-requests');

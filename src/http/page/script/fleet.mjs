@@ -159,7 +159,8 @@ function updateMemory(view, backend) {
   const most = Math.max(
     ...[...state.backends.values()].map(({ memory_bytes: memory, resident }) => memory ?? used(resident)),
   );
-  const whole = backend.memory_bytes ?? Math.max(1, most);
+  const whole = backend.memory_bytes ?? Math.max(1, most * 1.25);
+  view.memory.classList.toggle('open', backend.memory_bytes === null && mine > 0);
   keyed(
     view.memory,
     backend.resident ?? [],

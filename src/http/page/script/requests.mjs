@@ -20,13 +20,15 @@ const columns = [
 ];
 const lists = { latest: table(columns), history: table(columns) };
 const opened = new Set();
+/** The rows as they were when one of them was opened: what somebody reads must not run away. */
+const held = new Map();
 
 export function drawRequests() {
-  show(
-    'latest',
-    state.history.slice(0, LATEST),
-    'Nothing has been asked yet. Point a client at the gateway, and it shows here.',
-  );
+  const since = held.get('history')?.requests[0]?.ended_at ?? Infinity;
+  const newer = state.history.filter(({ ended_at: at }) => at > since).length;
+  setText(byId('newer'), newer === 0 ? '' : `${newer} newer, once what is open is closed`);
+  const none = 'Nothing has been asked yet. Point a client at the gateway, and it shows here.';
+  show('latest', state.history.slice(0, LATEST), none, '');
   const wanted = byId('find-request').value.trim().toLowerCase();
   const found = state.history.filter((request) =>
     [request.model, request.backend, request.client, request.outcome, request.reason, request.id, request.route]
@@ -34,10 +36,11 @@ export function drawRequests() {
       .toLowerCase()
       .includes(wanted),
   );
-  show('history', found, wanted === '' ? 'Nothing has been asked yet.' : 'No request is like that.');
+  show('history', found, wanted === '' ? none : 'No request is like that.', wanted);
 }
 
-function show(id, requests, none) {
+function show(id, newest, none, wanted) {
+  const requests = steady(id, newest, wanted);
   const { body, node } = lists[id];
   const rows = requests.flatMap((request) => {
     const key = `${id} ${request.id} ${request.ended_at}`;
@@ -53,6 +56,13 @@ function show(id, requests, none) {
   const place = byId(id);
   if (rows.length > 0 && node.parentNode !== place) place.replaceChildren(node);
   if (rows.length === 0 && place.textContent !== none) place.replaceChildren(el('p', { class: 'none', text: none }));
+}
+
+function steady(id, newest, wanted) {
+  const isReading = [...opened].some((key) => key.startsWith(`${id} `));
+  if (!isReading) held.delete(id);
+  else if (held.get(id)?.wanted !== wanted) held.set(id, { wanted, requests: newest });
+  return held.get(id)?.requests ?? newest;
 }
 
 function requestRow({ key, request }) {
