@@ -85,7 +85,7 @@ export function asScope(name: string, source: string): string {
   const body = source
     .replace(/^\s*\/\*\*[\s\S]*?\*\/\n/gm, '')
     .replace(/^\s*\/\/.*\n/gm, '')
-    .replace(/^import \{([^}]*)\} from '\.\/(\w+)\.mjs';\n/gm, (_, names: string, from: string) => {
+    .replace(/^import \{([^}]*)\} from .\.\/(\w+)\.mjs.;\n/gm, (_, names: string, from: string) => {
       return `const {${names.replace(/\s+/g, '').replace(/,$/, '')}}=$${from};\n`;
     })
     .replace(/^export /gm, '')
