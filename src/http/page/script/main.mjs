@@ -93,13 +93,13 @@ function onKey(event) {
 
 byId('views').append(...views.map(([id, text]) => el('a', { href: `#${id}`, text })));
 byId('theme').addEventListener('click', nextTheme);
-byId('credential').addEventListener('click', () =>
-  askCredential('Changes need it where `admin.token` is set. It is kept until this tab is closed.'),
-);
-byId('reload').addEventListener('click', async () => {
-  if (await askReload()) await openConfig();
+byId('credential').addEventListener('click', () => {
+  void askCredential('Changes need it where `admin.token` is set. It is kept until this tab is closed.');
 });
-byId('log-level').addEventListener('change', ({ target }) => setLogLevel(target.value));
+byId('reload').addEventListener('click', () => {
+  void askReload().then((isDone) => (isDone ? openConfig() : null));
+});
+byId('log-level').addEventListener('change', ({ target }) => void setLogLevel(target.value));
 for (const field of ['find-request', 'find-model']) byId(field).addEventListener('input', changed);
 byId('find-option').addEventListener('input', drawConfig);
 addEventListener('hashchange', showView);
