@@ -28,7 +28,8 @@ export interface GatewayOptions {
 /** Holds the socket it inherits without touching it, until it is told to go on: then it is the gateway. */
 const WAIT = 'read -r _ && exec "$0" "$@"';
 
-const READY_MS = 20_000;
+/** Long, because on a machine that is busy with other things a start takes its time. */
+const READY_MS = 60_000;
 /** More than `shutdown.grace`. */
 const STOP_MS = 40_000;
 

@@ -26,18 +26,27 @@ interface Score {
   tried: number;
 }
 
-/** The tests that mirror a file's path, and those of what the core does as a whole, which are asked when the first notice nothing. */
+/**
+ * Tests in the order in which they are asked, each round only when those before have noticed nothing: those that mirror the
+ * file's path, those that import it, and for the core all of the core's and its simulation. Whole gateways are not started.
+ */
 function testsOf(file: string): readonly (readonly string[])[] {
   const stem = basename(file, '.ts');
   const folder = dirname(file).replace(/^src/, 'test');
-  const own = globSync([`${folder}/${stem}{,-*}.test.ts`, `${folder}.test.ts`], { cwd: root });
-  const whole = [
-    'test/core/scheduler.test.ts',
-    'test/core/scheduler-properties.test.ts',
-    'test/core/fleet.test.ts',
-    'test/simulation/faults.test.ts',
-  ].filter((path) => !own.includes(path));
-  return [own, file.startsWith('src/core/') ? whole : []].filter((tests) => tests.length > 0);
+  const mirrors = globSync([`${folder}/${stem}{,-*}.test.ts`, `${folder}.test.ts`], { cwd: root });
+  const module = file.replace(/^src\//, '/src/');
+  const importing = globSync('test/{backends,config,core,dialects,http,observe}/**/*.test.ts', { cwd: root }).filter(
+    (path) => readFileSync(join(root, path), 'utf8').includes(`${module}'`),
+  );
+  const whole = file.startsWith('src/core/')
+    ? globSync(['test/core/**/*.test.ts', 'test/simulation/faults.test.ts'], { cwd: root })
+    : [];
+  const rounds: string[][] = [];
+  for (const tests of [mirrors, importing, whole]) {
+    const known = new Set(rounds.flat());
+    rounds.push(tests.filter((path) => !known.has(path)).sort());
+  }
+  return rounds.filter((tests) => tests.length > 0);
 }
 
 function sample(mutants: readonly Mutant[], count: number, seed: number): readonly Mutant[] {

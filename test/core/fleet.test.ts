@@ -224,6 +224,17 @@ describe('fleet: what failures do', () => {
     }
   });
 
+  it('remembers the troubles of 256 models on a backend, and forgets the oldest first', () => {
+    const models = Array.from({ length: 257 }, (_, index) => `m${index}:latest`);
+    const { fleet } = fleetOf([backend('a')], { models });
+    const troubled = () => fleet.view()[0]!.troubled.map(({ model }) => model);
+    for (const model of models) {
+      for (let time = 0; time < 3; time += 1) fleet.give(fleet.take('a', job({ model })), runnerDied);
+      if (model === 'm255:latest') assert.deepEqual(troubled(), models.slice(0, 256));
+    }
+    assert.deepEqual(troubled(), models.slice(1));
+  });
+
   it('ejects a model from a backend without touching its other models', async () => {
     const { fleet, clock } = fleetOf([backend('a'), backend('b')], { models: ['tiny:latest', 'other:latest'] });
     fail(fleet, 'a', 3, runnerDied);

@@ -30,6 +30,13 @@ describe('model rules', () => {
     assert.equal(rules.rule(wish({ model: 'gpt-4o:mini' }), always), null);
   });
 
+  it('leave alone what a rule has no bound for, or what is within it', () => {
+    const keepAlive = rulesOf({ rules: [{ match: ['*'], maxKeepAlive: 1000 }] });
+    assert.equal(keepAlive.rule(wish({ numCtx: 4096 }), always), null);
+    const context = rulesOf({ rules: [{ match: ['*'], maxNumCtx: 8192 }] });
+    assert.equal(context.rule(wish({ numCtx: 4096, keepAliveMs: 5000 }), always), null);
+  });
+
   it('take the first substitute that can be had, and only while the model can’t', () => {
     const rules = rulesOf({ rules: [{ match: ['a'], fallback: ['b', 'c'] }] });
     const having =

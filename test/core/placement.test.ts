@@ -61,6 +61,19 @@ describe('a pull', () => {
     view('dead', [], { state: 'down' }),
   ];
 
+  it('goes to the one with fewer models where they take the same room, and to the first where that is the same as well', () => {
+    const many = view('many', null, { installed: [installed('a:latest'), installed('b:latest')] });
+    const size = many.installed!.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const few = view('few', null, { installed: [{ ...installed('c:latest'), sizeBytes: size }] });
+    const alike = { ...few, id: 'alike', spec: backend('alike') };
+    for (const fleet of [
+      [few, many, alike],
+      [many, few, alike],
+    ]) {
+      assert.equal(told(place(errand('pull'), one, fleet)), 'few');
+    }
+  });
+
   it('of a model that nobody has goes to the one with the most room', () => {
     assert.equal(told(place(errand('pull'), one, fleet)), 'empty');
     assert.equal(told(place(errand('pull'), owner, fleet)), 'empty');

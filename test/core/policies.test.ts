@@ -52,6 +52,14 @@ function tally(policy: Policy, pool: () => Pool, picks: number): Map<string, num
 }
 
 for (const name of policyNames) {
+  describe('every policy', () => {
+    it('takes no option it does not know', () => {
+      for (const [name, { options }] of Object.entries(policies)) {
+        assert.equal((options as { additionalProperties?: boolean }).additionalProperties, false, name);
+      }
+    });
+  });
+
   describe(`policy ${name}`, () => {
     it('picks one of the candidates it was given, untouched, whatever came before', () => {
       fc.assert(

@@ -65,17 +65,20 @@ async function restart(stage: Stage, successors: readonly Gateway[], rate: numbe
   const exits: Promise<number | null>[] = [];
   const changes: number[] = [];
   let slowestMs = 0;
-  for (const successor of successors) {
+  try {
+    for (const successor of successors) {
+      await delay(2_000);
+      const begin = performance.now();
+      await successor.begin();
+      slowestMs = Math.max(slowestMs, performance.now() - begin);
+      changes.push(stage.mark('the successor is ready'));
+      exits.push(stage.gateway.stop());
+      stage.gateway = successor;
+    }
     await delay(2_000);
-    const begin = performance.now();
-    await successor.begin();
-    slowestMs = Math.max(slowestMs, performance.now() - begin);
-    changes.push(stage.mark('the successor is ready'));
-    exits.push(stage.gateway.stop());
-    stage.gateway = successor;
+  } finally {
+    isOver = true;
   }
-  await delay(2_000);
-  isOver = true;
   const [asked, streamed] = await Promise.all([short, long]);
   const survivors = streamed.filter(({ at, sentAt }) => changes.some((change) => sentAt < change && at > change));
   return { short: asked, long: streamed, exits: await Promise.all(exits), survivors: survivors.length, slowestMs };
