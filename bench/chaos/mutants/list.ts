@@ -1,9 +1,9 @@
 /** THE LIST of gateways that are broken on purpose, each in one way that a user would suffer from. */
 import type { Scenario } from '../scenario.ts';
 import { lethal } from '../scenarios/lethal.ts';
-import { reloads } from '../scenarios/reloads.ts';
 import { closed } from './closed.ts';
 import { ordeal } from './ordeal.ts';
+import { reread } from './reread.ts';
 
 /** One replacement in a file of `src`; `from` must be there exactly once. */
 export interface Edit {
@@ -224,6 +224,6 @@ export const gatewayMutants: readonly GatewayMutant[] = [
         'this.#members.delete(spec.id);\n    void client.destroy();',
       ),
     ],
-    scenario: reloads,
+    scenario: reread,
   },
 ];

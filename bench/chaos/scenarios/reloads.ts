@@ -31,7 +31,7 @@ export const reloads: Scenario = {
             }),
         );
         // The first ones warm up what every reload touches.
-        let wrong = await reloadOften(stage, circumstances.quick ? 30 : 100);
+        let wrong = await reloadOften(stage, circumstances.quick ? 60 : 300);
         const before = await settled(stage);
         wrong += await reloadOften(stage, count);
         const behind = await settled(stage);
