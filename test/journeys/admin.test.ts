@@ -271,6 +271,56 @@ describe('the admin API', () => {
   });
 });
 
+describe('what a client says', () => {
+  it('is nowhere in the admin API: neither prompt nor answer, image, key, cookie or query', async (t) => {
+    const canary = 'canary7f3a';
+    const ollama = await fakeOllama(t);
+    ollama.handler = (asked) => {
+      startStream(asked);
+      asked.response.write(chatLine(canary));
+      if (!asked.path.startsWith('/api/generate')) asked.response.end(chatLine(canary, true));
+    };
+    const gateway = await startGateway(t, [ollama], { config: probesOnce });
+    const events = await watch(t, gateway);
+    const headers = {
+      authorization: `Bearer ${canary}`,
+      'x-api-key': canary,
+      cookie: `session=${canary}`,
+      'user-agent': canary,
+      'x-session-id': canary,
+    };
+    const messages = [
+      { role: 'system', content: canary },
+      { role: 'user', content: canary, images: [Buffer.from(canary).toString('base64')] },
+    ];
+    const send = (path: string, body: object) =>
+      fetch(`${gateway.url}${path}?token=${canary}`, { method: 'POST', headers, body: JSON.stringify(body) });
+    await (await send('/api/chat', { model: 'tiny', messages, options: { stop: [canary] } })).text();
+    // In the words of another API: an answer that fails is told of too.
+    const broken = (await send('/v1/chat/completions', { model: 'tiny', messages, user: canary })).text();
+    await broken.catch(() => {});
+    await (await send(`/api/${canary}`, { model: 'tiny' })).text();
+    const running = await send('/api/generate', { model: 'tiny', prompt: canary, system: canary, suffix: canary });
+    const told = [
+      JSON.stringify(await events.until(({ history }) => history !== undefined && history.length > 0)),
+      JSON.stringify(
+        await call(gateway, 'getRequest', { id: (await call(gateway, 'listHistory')).body.requests[0]!.id }),
+      ),
+    ];
+    for (const [name, endpoint] of Object.entries<Endpoint>(endpoints)) {
+      if (endpoint.method !== 'GET' || endpoint.path.includes(':') || name === 'watch') continue;
+      told.push(await (await fetch(gateway.adminUrl + endpoint.path)).text());
+    }
+    assert.ok(
+      told.length > 10 && told.some((text) => text.includes('"output_tokens":1')),
+      'there is something to look at',
+    );
+    const encoded = Buffer.from(canary).toString('base64').slice(0, 12);
+    for (const text of told) assert.ok(!text.includes(canary) && !text.includes(encoded), text.slice(0, 400));
+    await running.body?.cancel();
+  });
+});
+
 describe('the events of the admin API', () => {
   it('are a snapshot, and then what has changed', async (t) => {
     const ollama = await fakeOllama(t);
