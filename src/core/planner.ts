@@ -60,6 +60,8 @@ export interface Planner {
   readonly countsSlots?: boolean;
   /** Then: how many jobs like this one are served at once; at least 1. */
   slotsFor?(job: Job, now: Millis): number;
+  /** Whether that rests on slots that are still being learnt: then no wait can be foretold from it. */
+  guesses?(job: Job): boolean;
   /** Before anything else: whether intents will be carried out. */
   begin?(host: { readonly performs: boolean }): void;
   /** A job has come, for the first time or again after a failed attempt. */

@@ -366,6 +366,7 @@ class Dispatcher implements Scheduler {
   /** Waiting in vain serves nobody: who would give up before its turn is told so at once. */
   #refuseIfVain(waiter: WaitingJob): void {
     if (!this.#options.refuseEarly || !this.#queue.has(waiter)) return;
+    if (this.#planner.guesses?.(waiter.job) === true) return;
     const left = waiter.deadline - this.#clock.now();
     // Whoever would be served in time behind all others need not be counted how many go before it.
     const atWorst = this.#predict(waiter.job, this.#backlog.waiting(waiter.job.model));

@@ -1,6 +1,7 @@
 /**
  * How many requests a runner serves at once. Ollama does not tell; but a request beyond its slots waits inside it, and the
- * durations of its answer show that wait. So one more than proven is tried, until one has had to wait.
+ * durations of its answer show that wait. So one more than proven is tried, and a quarter of them where they are
+ * many, until one has had to wait: more than that at once would make too many wait where it was in vain.
  */
 import type { Millis } from '../types.ts';
 
@@ -20,7 +21,7 @@ export class SlotEstimate {
 
   limit(now: Millis): number {
     if (this.#bound < MOST && now - this.#boundAt > RETRY_MS) this.#bound = MOST;
-    return Math.min(this.#proven + 1, this.#bound);
+    return Math.min(this.#proven + Math.max(1, Math.floor(this.#proven / 4)), this.#bound);
   }
 
   /** A request that went out as one of `active` got its first token before any of the others ended. */
@@ -39,7 +40,7 @@ export class SlotEstimate {
 
   /** Whether it is known how many are too many. */
   get isKnown(): boolean {
-    return this.#bound < MOST;
+    return this.#bound < MOST || this.#proven >= MOST;
   }
 
   /** More than so many had to wait; null while none has. */

@@ -135,6 +135,17 @@ export class Soonest implements Planner, Policy {
     return Math.max(1, slots);
   }
 
+  guesses(job: Job): boolean {
+    if (!needsRunner(job)) return false;
+    let isAnywhere = false;
+    for (const { backend, slots } of this.knowledge.serving(job)) {
+      if (!backend.usable) continue;
+      isAnywhere = true;
+      if (backend.parallel === null && !slots.isKnown) return true;
+    }
+    return !isAnywhere;
+  }
+
   came(job: Job, tried: readonly BackendId[], now: Millis): void {
     if (tried.length === 0 && needsRunner(job)) this.#demands.came(keyOf(job), now);
   }

@@ -48,6 +48,19 @@ describe('a slot estimate', () => {
     assert.equal(slots.limit(0), 3, 'what was proven is not unproven by less');
   });
 
+  it('reaches all that a wide server can do in a few trials, each at most a quarter too wide', () => {
+    const slots = new SlotEstimate();
+    let trials = 0;
+    for (let limit = slots.limit(0); limit > slots.proven; limit = slots.limit(0)) {
+      assert.ok(limit === slots.proven + 1 || limit <= 1.25 * slots.proven, `${limit} after ${slots.proven}`);
+      slots.served(limit);
+      trials += 1;
+    }
+    assert.equal(slots.proven, 32);
+    assert.ok(trials <= 15, `${trials} trials`);
+    assert.equal(slots.isKnown, true);
+  });
+
   it('takes short waits for noise', () => {
     const slots = new SlotEstimate();
     slots.waited(2, 100, 0);

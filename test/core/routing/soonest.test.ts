@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { BackendSpec } from '../../../src/core/backend.ts';
 import type { GatewayError } from '../../../src/core/errors.ts';
 import type { Learnt } from '../../../src/core/routing/knowledge.ts';
 import type { Usage } from '../../../src/core/types.ts';
@@ -562,6 +563,24 @@ describe('soonest: why', () => {
     assert.equal(runner.phase, 'absent', 'what is in memory is told again');
     assert.equal(after.planner.knowledge.expectedHoldMs(runner), 2999);
     assert.deepEqual(after.scheduler.learnt(), before.scheduler.learnt());
+  });
+
+  it('refuses nobody for a wait that is foretold from slots it does not know', async () => {
+    const refusing = { limit: 1000, timeout: 20_000, refuseEarly: true, waitForBackend: true };
+    const burst = async (spec: Partial<BackendSpec>) => {
+      const bench = await routed([backend('a', { slots: 'auto', ...spec })]);
+      bench.scheduler.setOptions(refusing);
+      await bench.inMemory('a', 'm:latest');
+      const taught = bench.ask();
+      await settled();
+      await bench.clock.advance(5000);
+      await taught.done();
+      const all = Array.from({ length: 50 }, () => bench.ask());
+      await settled();
+      return all.filter(({ error }) => error !== null).length;
+    };
+    assert.equal(await burst({}), 0, 'it may turn out to take them all');
+    assert.ok((await burst({ parallel: 2 })) >= 40, 'two at a time, five seconds each');
   });
 
   it('hands what it has learnt to the policy that takes its place', async () => {
