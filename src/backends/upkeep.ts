@@ -54,6 +54,7 @@ export function createUpkeep(dependencies: UpkeepDependencies, options: UpkeepOp
       emit,
       observe,
       isUp: (id) => fleet.view().some((view) => view.id === id && (view.state === 'up' || view.state === 'probation')),
+      hasOther: (job, than) => ['free', 'full'].includes(fleet.outlook(job, [than])),
       unload: (backend, model, ended) =>
         perform({ kind: 'unload', backend, model, runnerOptions: '', task: 'generate' }, ended),
     },

@@ -72,6 +72,8 @@ export const attemptFailures = {
   'backend-first-byte-timeout': { elsewhere: true, against: 'backend', code: 'backend-first-byte-timeout' },
   /** As above, but the model had to be loaded: slow is not broken. */
   'backend-cold-timeout': { elsewhere: false, against: null, code: 'backend-first-byte-timeout' },
+  /** Its runner was found to hang; that it does is counted where it was found. */
+  'runner-hung': { elsewhere: true, against: null, code: 'backend-first-byte-timeout' },
   /** 503 because its own queue is full. */
   'backend-busy': { elsewhere: true, against: 'busy', code: null },
   /** 500 because the runner died, would not load or ran out of memory. */

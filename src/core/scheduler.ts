@@ -29,6 +29,8 @@ export interface Lease {
   readonly queuedMs: Millis;
   /** The answer has begun, `ms` after the attempt. */
   firstByte(ms: Millis): void;
+  /** Has the attempt given up, before its answer has begun, when what it was sent to hangs and another backend may serve the job. */
+  readonly whenHung?: (giveUp: () => void) => void;
   /** Gives the slot back. A second call is a bug and throws. False for a failure that is no news of its backend. */
   release(outcome: Outcome): boolean;
 }

@@ -51,6 +51,8 @@ export interface WedgeDependencies {
   readonly observe: (id: BackendId, observation: Observation) => void;
   /** Whether its probes succeed. */
   readonly isUp: (id: BackendId) => boolean;
+  /** Whether another backend may serve the job, now or when it has a slot. */
+  readonly hasOther: (job: Job, than: BackendId) => boolean;
   /** Unloads the model and calls back once: null when that failed. */
   readonly unload: (id: BackendId, model: ModelName, ended: (tookMs: Millis | null) => void) => void;
 }
@@ -83,10 +85,13 @@ interface Row {
 
 /** A lease without an answer. */
 interface Silent {
+  readonly job: Job;
   readonly since: Millis;
   readonly warm: boolean;
   readonly streams: boolean;
   readonly options: string;
+  /** Ends the attempt; null until somebody makes one that can be ended. */
+  giveUp: (() => void) | null;
 }
 
 /** The slowest answer is forgotten by this much with each further one. */
@@ -133,11 +138,13 @@ class Watch implements WedgeWatch {
     this.#options = options;
   }
 
-  follow({ model, runnerOptions, streams = false, task }: Job, lease: Lease): Lease {
+  follow(job: Job, lease: Lease): Lease {
+    const { model, runnerOptions, streams = false, task } = job;
     if (model === null || task === 'unload') return lease;
     const { backend, queuedMs, reason, warm } = lease;
     const row = this.#row(backend, model);
-    const silent: Silent = { since: this.#clock.now(), warm, streams, options: runnerOptions };
+    const since = this.#clock.now();
+    const silent: Silent = { job, since, warm, streams, options: runnerOptions, giveUp: null };
     row.silent.add(silent);
     this.#arm();
     return {
@@ -145,6 +152,9 @@ class Watch implements WedgeWatch {
       warm,
       reason,
       queuedMs,
+      whenHung: (giveUp) => {
+        silent.giveUp = giveUp;
+      },
       firstByte: (ms) => {
         if (row.silent.delete(silent)) this.#answered(row, silent);
         lease.firstByte(ms);
@@ -295,6 +305,8 @@ class Watch implements WedgeWatch {
     const reason = `wedged: silent for ${Math.round(silentMs / 1000)} s`;
     this.#dependencies.emit({ kind: 'runner-wedged', backend, model, silentMs, inFlight: silent.size });
     this.#dependencies.observe(backend, { kind: 'wedged', model, reason });
+    // Who waits there waits in vain; where nobody else has the model there is nothing to lose by it.
+    for (const { giveUp, job } of [...silent]) if (this.#dependencies.hasOther(job, backend)) giveUp?.();
   }
 }
 

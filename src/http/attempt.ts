@@ -92,6 +92,8 @@ export async function attempt(
       throw result.why;
     case 'failed':
       return concludeFailure(result.failure, lease, traveller, dependencies);
+    case 'hung':
+      return concludeFailure(hung, lease, traveller, dependencies);
     case 'answered-error':
       return concludeErrorAnswer(result.answer, lease, traveller, dependencies);
   }
@@ -146,18 +148,22 @@ function ask(
     relay,
   );
   relay.follow(call);
+  lease.whenHung?.(() => relay.giveUp());
   return relay.result;
 }
 
+/** A model that hangs, as a failure of the backend to answer in time. */
+const hung = { code: 'backend-first-byte-timeout', message: 'hangs in this model', cause: undefined } as const;
+
 function concludeFailure(
-  failure: BackendFailure,
+  failure: Pick<BackendFailure, 'code' | 'message' | 'cause'>,
   lease: Lease,
   traveller: Traveller,
   dependencies: AttemptDependencies,
 ): FailedAttempt {
   const { account, dialect, exchange } = traveller;
   const isColdTimeout = failure.code === 'backend-first-byte-timeout' && !lease.warm;
-  const kind: AttemptFailure = isColdTimeout ? 'backend-cold-timeout' : failure.code;
+  const kind = failure === hung ? 'runner-hung' : isColdTimeout ? 'backend-cold-timeout' : failure.code;
   release(kind, lease, traveller, dependencies);
   return {
     failure: kind,

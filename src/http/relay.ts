@@ -34,6 +34,8 @@ export type AttemptResult =
   | { readonly kind: 'lost'; readonly loss: Loss; readonly outcome: Outcome }
   | { readonly kind: 'answered-error'; readonly answer: HeldAnswer }
   | { readonly kind: 'failed'; readonly failure: BackendFailure }
+  /** Given up, because what it was sent to hangs. */
+  | { readonly kind: 'hung' }
   /** The gateway stopped, or an operator ended the request, before anything had been sent. */
   | { readonly kind: 'stopped'; readonly why: GatewayError };
 
@@ -94,6 +96,13 @@ export class Relay implements Receiver {
     const { left } = exchange;
     if (left.aborted) this.#onLeft();
     else left.addEventListener('abort', this.#onLeft, { once: true });
+  }
+
+  /** Ends the attempt unless its answer has begun. */
+  giveUp(): void {
+    if (this.#committed || this.#held !== null || this.#settled) return;
+    this.#call?.abort();
+    this.#finish({ kind: 'hung' });
   }
 
   head(status: number, headers: Readonly<Record<string, string | string[] | undefined>>): void {

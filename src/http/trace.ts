@@ -113,6 +113,8 @@ export function attemptEnd(result: AttemptResult, status: number): AttemptEnd {
       return { outcome: result.failure.code, status: 0 };
     case 'answered-error':
       return { outcome: String(result.answer.status), status: result.answer.status };
+    case 'hung':
+      return { outcome: 'runner-hung', status: 0 };
     case 'stopped':
       return { outcome: 'shutting-down', status: 0 };
     default:

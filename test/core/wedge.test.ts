@@ -15,13 +15,14 @@ function bench(options: Partial<WedgeOptions> = {}) {
   const events: Event[] = [];
   const observed: Observation[] = [];
   const unloads: ((tookMs: Millis | null) => void)[] = [];
-  const world = { isUp: true };
+  const world = { isUp: true, hasOther: true };
   const watch = createWedgeWatch(
     {
       clock,
       emit: (event) => events.push(event),
       observe: (_id, observation) => observed.push(observation),
       isUp: () => world.isUp,
+      hasOther: (_job, than) => than === 'a' && world.hasOther,
       unload: (_id, _model, ended) => unloads.push(ended),
     },
     { suspect: 0, after: 2 * minute, factor: 4, heal: true, ...options },
@@ -49,6 +50,22 @@ const done = { kind: 'done', usage: {}, firstByteMs: 1 } as const;
 const timeout = { kind: 'failed', failure: 'x', against: 'backend', committed: false } as const;
 
 describe('the watch for wedged runners', () => {
+  it('has those who wait in vain given up while another backend has the model, and not those who are answered', () => {
+    for (const hasOther of [true, false]) {
+      const { answer, clock, lease, told, world } = bench();
+      world.hasOther = hasOther;
+      answer(100);
+      const given: string[] = [];
+      const [early, late, over] = [lease(), lease(), lease()];
+      early.whenHung!(() => given.push(`early after ${told().join()}`));
+      late.whenHung!(() => given.push(`late after ${told().join()}`));
+      over.whenHung!(() => given.push('over'));
+      over.release(done);
+      clock.tick(3 * minute);
+      assert.deepEqual(given, hasOther ? ['early after wedged', 'late after wedged'] : []);
+    }
+  });
+
   it('takes a model that is silent for too long for wedged, and tells it once', () => {
     const { answer, clock, events, lease, observed } = bench();
     answer(100);

@@ -46,6 +46,25 @@ describe('a model that hangs on a backend that is healthy', () => {
     assert.equal((await gateway.chat({ model: 'tiny' })).status, 200);
   });
 
+  it('is given up by those who wait in it, and another backend answers them', async (t) => {
+    const first = await fakeOllama(t, wedged());
+    const second = await fakeOllama(t, { models: ['stuck:latest'], resident: ['stuck:latest'] });
+    const gateway = await startGateway(t, [first, second], {
+      config: 'wedge: {after: 100ms}\ntimeouts: {firstByteWarm: 1h}\npolicy: round-robin\n',
+    });
+    const answers = await Promise.all([gateway.chat({ model: 'stuck' }), gateway.chat({ model: 'stuck' })]);
+    assert.deepEqual(
+      answers.map(({ headers, status }) => [status, headers.get('x-llamero-backend')]),
+      [
+        [200, 'b2'],
+        [200, 'b2'],
+      ],
+    );
+    await Promise.all(answers.map((answer) => answer.text()));
+    assert.equal(await gateway.metric('llamero_attempt_failures_total', { backend: 'b1', reason: 'runner-hung' }), 1);
+    assert.equal(gateway.app.view()[0]!.state, 'up', 'the backend itself is not to blame');
+  });
+
   it('gets no more requests there while another backend has it', async (t) => {
     const first = await fakeOllama(t, wedged());
     const second = await fakeOllama(t, { models: ['stuck:latest'], resident: ['stuck:latest'] });
