@@ -306,7 +306,7 @@ class Watch implements WedgeWatch {
     this.#dependencies.emit({ kind: 'runner-wedged', backend, model, silentMs, inFlight: silent.size });
     this.#dependencies.observe(backend, { kind: 'wedged', model, reason });
     // Who waits there waits in vain; where nobody else has the model there is nothing to lose by it.
-    for (const { giveUp, job } of [...silent]) if (this.#dependencies.hasOther(job, backend)) giveUp?.();
+    for (const { giveUp, job } of silent) if (this.#dependencies.hasOther(job, backend)) giveUp?.();
   }
 }
 
