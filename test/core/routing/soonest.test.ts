@@ -566,7 +566,7 @@ describe('soonest: why', () => {
   });
 
   it('refuses nobody for a wait that is foretold from slots it does not know', async () => {
-    const refusing = { limit: 1000, timeout: 20_000, refuseEarly: true, waitForBackend: true };
+    const refusing = { limit: 1000, timeout: 20_000, refuseEarly: true, waitForBackend: true, ageing: 30_000 };
     const burst = async (spec: Partial<BackendSpec>) => {
       const bench = await routed([backend('a', { slots: 'auto', ...spec })]);
       bench.scheduler.setOptions(refusing);
