@@ -226,7 +226,11 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
       isTerminal: context.isTerminal,
       traceEndpoint: context.traceEndpoint ?? null,
       isSimulated: (id) => context.simulated.has(id),
-      view: () => ({ backends: fleet.view(), queue: { limit: scheduler.view().limit, jobs: scheduler.waiting() } }),
+      view: () => ({
+        backends: fleet.view(),
+        queue: { limit: scheduler.view().limit, jobs: scheduler.waiting() },
+        required: upkeep.required.view(),
+      }),
       urlOf: (id) => fleet.view().find((view) => view.id === id)?.spec.url ?? null,
       isKnownModel: (name) => catalogue.find(name) !== null,
     },

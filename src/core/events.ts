@@ -63,6 +63,17 @@ export type Event =
       readonly reason: string;
       readonly ms?: Millis;
     }
+  /** A model that is required is on another number of backends than before. */
+  | { readonly kind: 'model-required'; readonly model: ModelName; readonly wanted: number; readonly have: number }
+  /** The gateway pulls a model that is required. */
+  | {
+      readonly kind: 'model-pull';
+      readonly backend: BackendId;
+      readonly model: ModelName;
+      readonly state: 'begun' | 'done' | 'failed';
+      /** Why it has failed; '' when it has not. */
+      readonly reason: string;
+    }
   | { readonly kind: 'digest-skew'; readonly model: ModelName; readonly digests: readonly string[] }
   /** A model in memory hangs on a backend whose probes succeed; it gets no more requests for now. */
   | {

@@ -6,6 +6,7 @@ import { Type, type Static } from 'typebox';
 import { modelFilter } from './backend.ts';
 import { canonicalModelName } from './model-name.ts';
 import { Duration } from './options.ts';
+import { RequiredOptions } from './required.ts';
 import type { Millis, ModelName } from './types.ts';
 
 export const ModelRulesOptions = Type.Object(
@@ -16,6 +17,7 @@ export const ModelRulesOptions = Type.Object(
         'alias wins over a model of that name.',
       default: {},
     }),
+    required: RequiredOptions,
     rules: Type.Array(
       Type.Object(
         {
@@ -95,7 +97,7 @@ export interface ModelRules {
   readonly aliases: readonly { readonly alias: string; readonly model: ModelName }[];
 }
 
-export function createModelRules(options: ModelRulesOptions): ModelRules {
+export function createModelRules(options: Pick<ModelRulesOptions, 'aliases' | 'rules'>): ModelRules {
   const targets = new Map<ModelName, string>();
   for (const [alias, model] of Object.entries(options.aliases)) {
     const name = canonicalModelName(alias);

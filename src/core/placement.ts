@@ -135,6 +135,16 @@ export function holdersOf(model: ModelName, fleet: readonly BackendView[]): read
   return fleet.filter((backend) => isAllowed(backend, model) && backend.installed?.some(({ name }) => name === model));
 }
 
+/** Where a model could go that is not there yet, the most room first: backends that are up and may have it. */
+export function pullTargets(model: ModelName, fleet: readonly BackendView[]): readonly BackendId[] {
+  const holders = holdersOf(model, fleet);
+  const takers = fleet.filter((backend) => {
+    const isUp = backend.state === 'up' || backend.state === 'probation';
+    return isUp && backend.installed !== null && isAllowed(backend, model) && !holders.includes(backend);
+  });
+  return byRoom(takers).map(({ id }) => id);
+}
+
 function placeNamed(names: NonEmpty<BackendId>, fleet: readonly BackendView[]): Placed {
   const byId = new Map(fleet.map((backend) => [backend.id, backend]));
   const stranger = names.find((name) => !byId.has(name));
@@ -230,19 +240,23 @@ const RANK: Readonly<Record<BackendState, number>> = {
   down: 6,
 };
 
-/**
- * The one with the most room, or none of none. Ollama does not tell its free space, so what it holds already stands for it, by
- * its weight, then the number of its models.
- */
+/** The one with the most room, or none of none. */
 function bestOf(backends: readonly BackendView[]): readonly BackendView[] {
-  const [best] = [...backends].sort(
+  return byRoom(backends).slice(0, 1);
+}
+
+/**
+ * The most room first. Ollama does not tell its free space, so what it holds already stands for it, by its weight, then the number
+ * of its models.
+ */
+function byRoom(backends: readonly BackendView[]): readonly BackendView[] {
+  return [...backends].sort(
     (a, b) =>
       RANK[a.state] - RANK[b.state] ||
       load(a) - load(b) ||
       (a.installed?.length ?? 0) - (b.installed?.length ?? 0) ||
       backends.indexOf(a) - backends.indexOf(b),
   );
-  return best === undefined ? [] : [best];
 }
 
 /** Bytes of models per unit of weight. What is not known counts as full; not as infinite, because loads are subtracted. */

@@ -57,6 +57,12 @@ export const seen = {
     help: 'State of the circuit breaker: 0 closed, 1 open, 2 half-open.',
     labels: ['backend'],
   },
+  requiredMissing: {
+    name: 'llamero_model_required_missing',
+    type: 'gauge',
+    help: 'Backends that a model of `models.required` is still missing on; 0 when it is on enough.',
+    labels: ['model'],
+  },
   modelsLoaded: {
     name: 'llamero_backend_models_loaded',
     type: 'gauge',

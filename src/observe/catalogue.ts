@@ -256,6 +256,12 @@ export const told = {
     help: 'Models found hanging in the memory of a backend whose probes succeed; they get no requests until unloaded.',
     labels: ['backend', 'model'],
   },
+  requiredPulls: {
+    name: 'llamero_required_pulls_total',
+    type: 'counter',
+    help: 'Pulls of models that are required: `begun`, `done` or `failed`.',
+    labels: ['backend', 'outcome'],
+  },
   modelStandings: {
     name: 'llamero_model_standing_transitions_total',
     type: 'counter',

@@ -1,6 +1,7 @@
 /** What observe wants to see of the fleet when it is scraped; core's own views have all of it. */
 import type { BackendView as FleetBackendView } from '../core/fleet.ts';
 import type { WaitingView } from '../core/queue.ts';
+import type { RequiredModel } from '../core/required.ts';
 
 export type BackendView = Pick<
   FleetBackendView,
@@ -14,4 +15,6 @@ export interface FleetView {
     readonly limit: number;
     readonly jobs: readonly Pick<WaitingView, 'model' | 'bytes'>[];
   };
+  /** None when absent. */
+  readonly required?: readonly Pick<RequiredModel, 'model' | 'wanted' | 'holders'>[];
 }

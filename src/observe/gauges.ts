@@ -58,6 +58,10 @@ export function createGauges(deps: GaugesDependencies): Gauges {
 }
 
 function readFleet(fleet: FleetView, add: Put, { modelLabel, isSimulated }: GaugesDependencies): void {
+  // Named by the operator, so a label even where no backend has it yet.
+  for (const { holders, model, wanted } of fleet.required ?? []) {
+    add('requiredMissing', { model }, Math.max(0, wanted - holders.length));
+  }
   // The series without a model are always there, so that the sum over an empty queue is 0 and not nothing.
   add('queueDepth', { model: '' }, 0);
   add('queueBytes', { model: '' }, 0);

@@ -59,6 +59,19 @@ const writers: { readonly [Kind in Event['kind']]: Writer<OfKind<Event, Kind>> |
     line(event.to === 'open' ? 'warn' : 'info', `circuit ${event.to}`, transition(event, context)),
   'model-loaded': (event, context) => line('debug', 'model loaded', residency(event, context)),
   'model-unloaded': (event, context) => line('debug', 'model unloaded', residency(event, context)),
+  'model-required': ({ model, wanted, have }) =>
+    line(have < wanted ? 'warn' : 'info', have < wanted ? 'model on too few backends' : 'model on enough backends', {
+      model: plain(model),
+      wanted,
+      have,
+    }),
+  'model-pull': ({ backend, model, state, reason }, context) =>
+    line(state === 'failed' ? 'warn' : 'info', `pull ${state}`, {
+      backend,
+      ...badge(backend, context),
+      model: plain(model),
+      reason: reason === '' ? undefined : plain(reason),
+    }),
   'digest-skew': ({ model, digests }) => {
     const short = digests.map((digest) => plain(digest).slice(0, 12)).join(' ');
     return line('warn', 'model differs between backends', { model: plain(model), digests: short });

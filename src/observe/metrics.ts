@@ -175,12 +175,20 @@ function count(
     case 'attempt-traced':
     case 'queued':
     case 'dequeued':
+    case 'model-required':
       // The depth is read at the scrape, and the wait is part of the finished request: a wait of 0 counts there too.
       return;
   }
 }
 
-const standing = ['backend-state', 'backend-woken', 'breaker-state', 'model-standing', 'runner-wedged'] as const;
+const standing = [
+  'backend-state',
+  'backend-woken',
+  'breaker-state',
+  'model-pull',
+  'model-standing',
+  'runner-wedged',
+] as const;
 type StandingEvent = Extract<Event, { kind: (typeof standing)[number] }>;
 
 function isAboutStanding(event: Event): event is StandingEvent {
@@ -204,6 +212,9 @@ function countStanding(series: Series, modelLabel: ModelLabel, event: StandingEv
       return;
     case 'breaker-state':
       series.add('circuitTransitions', { backend, from: event.from, to: event.to }, 1);
+      return;
+    case 'model-pull':
+      series.add('requiredPulls', { backend, outcome: event.state }, 1);
       return;
     case 'model-standing': {
       const { from, to } = event;

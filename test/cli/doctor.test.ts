@@ -192,6 +192,7 @@ const well: Facts = {
   gateway: null,
   openFiles: null,
   filesNeeded: 1000,
+  required: [],
   now: Date.parse('2026-11-24T12:00:00Z'),
 };
 const codes = (facts: Partial<Facts>) => diagnose({ ...well, ...facts }).map(({ code }) => code);
@@ -225,6 +226,15 @@ describe('a diagnosis', () => {
     const ending = (days: number) =>
       codes({ backends: [{ ...backend, certificateEnds: well.now + days * 86_400_000 }] });
     assert.deepEqual([ending(13), ending(15)], [['certificate-ends'], []]);
+  });
+
+  it('sees that a required model is on too few backends, and says who pulls it', () => {
+    const holder = { ...backend, models: [{ name: 'tiny:latest', digest: 'd' }] };
+    const wanting = (wanted: number, pulls: boolean) =>
+      diagnose({ ...well, backends: [holder], required: [{ model: 'tiny:latest', wanted, pulls }] });
+    assert.deepEqual(wanting(1, false), []);
+    assert.match(wanting(2, false)[0]!.fix, /llamero pull tiny:latest --on/);
+    assert.match(wanting(2, true)[0]!.fix, /the gateway pulls it/);
   });
 
   it('takes two servers that merely have the same models for two servers', () => {

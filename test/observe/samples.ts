@@ -97,6 +97,8 @@ export const events: { readonly [Kind in Event['kind']]: OfKind<Event, Kind> } =
   'request-rewritten': { kind: 'request-rewritten', model: 'llama3.2:3b', rewrites: ['alias', 'num-ctx'] },
   quarantined: { kind: 'quarantined', requestId: 'r', model: 'llama3.2:3b', failure: 'backend-reset' },
   'runner-wedged': { kind: 'runner-wedged', backend: 'gpu1', model: 'llama3.2:3b', silentMs: 120_000, inFlight: 2 },
+  'model-required': { kind: 'model-required', model: 'llama3.2:3b', wanted: 2, have: 1 },
+  'model-pull': { kind: 'model-pull', backend: 'gpu1', model: 'llama3.2:3b', state: 'failed', reason: 'no space left' },
   'model-standing': {
     kind: 'model-standing',
     backend: 'gpu1',

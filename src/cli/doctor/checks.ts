@@ -13,6 +13,7 @@ const checks: readonly ((facts: Facts) => readonly Finding[])[] = [
   certificates,
   versions,
   digests,
+  requirements,
   contexts,
   thrash,
   slots,
@@ -177,6 +178,19 @@ function versions({ backends }: Facts): Finding[] {
   const list = old.map(({ name, version }) => `${name} ${version}`).join(', ');
   const fix = `update ${old.map(({ name }) => name).join(', ')} to ${newest}: clients are told the oldest version, and the same request can be answered differently`;
   return [warning('version-skew', list, `older than the newest backend, ${newest}`, fix)];
+}
+
+function requirements({ backends, required }: Facts): Finding[] {
+  if (backends.some(({ models }) => models === null)) return [];
+  return required.flatMap(({ model, pulls, wanted }) => {
+    const have = backends.filter(({ models }) => models?.some(({ name }) => name === model)).length;
+    if (have >= wanted) return [];
+    const problem = `is on ${have} ${have === 1 ? 'backend' : 'backends'}, and \`models.required\` wants ${wanted}`;
+    const fix = pulls
+      ? 'the gateway pulls it while it runs; its log says how that goes'
+      : `pull it there (\`llamero pull ${model} --on BACKEND\`), or let the gateway do that: \`pull: true\``;
+    return [warning('required-missing', model, problem, fix)];
+  });
 }
 
 function digests({ backends }: Facts): Finding[] {

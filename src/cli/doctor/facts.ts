@@ -3,6 +3,8 @@ import type { Millis } from '../../core/types.ts';
 
 export interface Facts {
   readonly backends: readonly BackendFacts[];
+  /** Models that the configuration wants on so many backends. */
+  readonly required: readonly { readonly model: string; readonly wanted: number; readonly pulls: boolean }[];
   /** Whether backends were configured, found on this machine, or are to be simulated. */
   readonly source: 'configured' | 'local' | 'simulated' | 'none';
   readonly listen: PortFacts;

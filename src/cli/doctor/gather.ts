@@ -8,6 +8,7 @@ import type { Files } from '../../config/files.ts';
 import type { Config } from '../../config/schema.ts';
 import { formatAddress } from '../../config/units.ts';
 import { backendSpecs, slotsOf, withDefaults, type BackendSpec } from '../../core/backend.ts';
+import { canonicalModelName } from '../../core/model-name.ts';
 import type { Address } from '../../core/options.ts';
 import type { System } from '../../system.ts';
 import { findLocal } from '../first-minute.ts';
@@ -37,6 +38,9 @@ export async function gather(sources: GatherSources): Promise<Facts> {
   const slots = specs.reduce((sum, spec) => sum + slotsOf(spec), 0);
   return {
     backends,
+    required: Object.entries(config.models.required).map(([name, { backends: wanted, pull: pulls }]) => {
+      return { model: canonicalModelName(name) ?? name, wanted, pulls };
+    }),
     source,
     listen,
     admin,
