@@ -87,7 +87,9 @@ function figures(records: readonly Record[], loads: number): Figures {
   const begun = records.find(({ ask: { conversation, turn } }) => conversation.turns[0] === turn)?.ask;
   const startedAt = begun === undefined ? 0 : begun.arrivedAt - begun.conversation.atMs;
   const inTime = records.filter(({ ask }) => ask.arrivedAt - startedAt < horizonMs - TAIL_MS);
-  return figuresOf({ records: inTime, loads, reloads: 0, digest: '' });
+  const tokens = inTime.reduce((sum, { ask, doneAt }) => sum + (doneAt === null ? 0 : ask.turn.outputTokens), 0);
+  const outputRate = tokens / ((horizonMs - TAIL_MS - WARM_UP * horizonMs) / 1000);
+  return figuresOf({ records: inTime, loads, reloads: 0, outputRate, digest: '' });
 }
 
 async function playOnce(contender: Contender, of: Case, workload: Workload): Promise<Figures> {
