@@ -11,6 +11,7 @@ import { openApiDocument } from '../src/http/admin/openapi.ts';
 import packageFile from '../package.json' with { type: 'json' };
 import { describeMetrics } from '../src/observe/describe.ts';
 import { dashboard } from './dashboard.ts';
+import { terminalPicture } from './terminal-picture.ts';
 
 export interface GeneratedFile {
   /** From the root of the repository. */
@@ -25,6 +26,7 @@ export function generatedFiles(): readonly GeneratedFile[] {
     { path: 'docs/errors.md', text: errorsPage() },
     { path: 'docs/metrics.md', text: describeMetrics() },
     { path: 'docs/openapi.json', text: `${JSON.stringify(openApiDocument(packageFile.version), null, 2)}\n` },
+    { path: 'docs/images/terminal.svg', text: terminalPicture() },
     ...dashboards.map((path) => ({ path, text: `${JSON.stringify(dashboard(), null, 2)}\n` })),
     ...chartRules(),
   ];

@@ -6,10 +6,10 @@ import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
-import { startGateway } from './support/gateway.ts';
-import { simulatedOllamas } from './support/simulated.ts';
+import { startGateway } from '../support/gateway.ts';
+import { simulatedOllamas } from '../support/simulated.ts';
 
-const examples = new URL('../examples/', import.meta.url);
+const examples = new URL('../../examples/', import.meta.url);
 const run = promisify(execFile);
 
 async function gateway(t: TestContext): Promise<string> {
@@ -52,7 +52,7 @@ const programs: Readonly<Record<string, readonly RegExp[]>> = {
 };
 
 /** Where `npm run test:clients` keeps the Python libraries. */
-const python = fileURLToPath(new URL('../.venv/clients/bin/python', import.meta.url));
+const python = fileURLToPath(new URL('../../.venv/clients/bin/python', import.meta.url));
 
 async function interpreterOf(file: string): Promise<{ command: string } | { missing: string }> {
   if (file.endsWith('.mjs')) return { command: process.execPath };
