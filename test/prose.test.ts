@@ -36,6 +36,8 @@ const paths = [
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'SECURITY.md',
+  'examples/README.md',
+  'llms.txt',
   'docs/admin.md',
   'docs/api.md',
   'docs/architecture.md',

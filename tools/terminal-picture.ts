@@ -22,7 +22,7 @@ const marks = {
 } as const;
 
 const marked = Object.fromEntries(
-  Object.entries(marks).map(([name, mark]) => [name, (text: string) => `\u0001${mark}${text}\u0002`]),
+  Object.entries(marks).map(([name, mark]) => [name, (text: string) => `\uE000${mark}${text}\uE001`]),
 ) as unknown as Paint;
 
 const gigabyte = 1e9;
@@ -150,7 +150,7 @@ export function terminalPicture(): string {
   const height = barHeight + lines.length * lineHeight + margin;
   const texts = lines.map((line, index) => {
     const y = barHeight + 18 + index * lineHeight;
-    const back = line.includes('\u0001v')
+    const back = line.includes('\uE000v')
       ? `  <rect class="back" x="${margin - 6}" y="${y - 15}" width="${width - 2 * margin + 12}" height="${lineHeight}" rx="3"/>\n`
       : '';
     return `${back}  <text x="${margin}" y="${y}" xml:space="preserve">${spans(line)}</text>`;
@@ -170,5 +170,5 @@ ${texts.join('\n')}
 /** Marked text as spans, and the rest escaped. */
 function spans(line: string): string {
   const escaped = line.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-  return escaped.replace(/\u0001(.)/g, '<tspan class="$1">').replaceAll('\u0002', '</tspan>');
+  return escaped.replace(/\uE000(.)/g, '<tspan class="$1">').replaceAll('\uE001', '</tspan>');
 }

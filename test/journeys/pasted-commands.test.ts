@@ -58,7 +58,6 @@ async function pages(): Promise<readonly Pasted[]> {
 const exceptions: readonly (readonly [RegExp, string])[] = [
   [/^git clone |^cd /, 'the clone is where this test is'],
   [/^ulimit /, 'whether it may be raised is up to the machine'],
-  [/^systemctl |^kubectl /, 'there is no such system here; test/deploy has what is theirs'],
   [/^node --trace-gc /, 'is about the output of Node'],
 ];
 
@@ -113,10 +112,11 @@ type Runner = (command: string, world: World) => Promise<void>;
 /** The first that fits a command runs it; it rejects when the command does not work. */
 const runners: readonly (readonly [RegExp, Runner])[] = [
   [/^(?:[A-Z_]+=\S+ )*npm start/, startsWith],
-  [/^npm (?:run [\w:]+|test|ci)/, namesScript],
+  [/^npm (?:run [\w:]+|test|ci|install)/, namesScript],
   [/^(?:llamero|node src\/main\.ts)/, runsCommand],
   [/^curl /, asks],
   [/^(?:[A-Z_]+=\S+ )*docker compose/, namesServices],
+  [/^(?:cp|helm|kubectl|promtool|systemctl) /, namesWhatIsThere],
   [/^(?:sh|node|python3) (?:examples|bench)\//, namesFile],
 ];
 
@@ -130,7 +130,7 @@ async function startsWith(command: string): Promise<void> {
 
 async function namesScript(command: string, { scripts }: World): Promise<void> {
   const name = /^npm (?:run )?([\w:]+)/.exec(command)![1]!;
-  if (name === 'ci') return;
+  if (name === 'ci' || name === 'install') return;
   assert.ok(Object.hasOwn(scripts, name), name);
   for (const [, file] of scripts[name]!.matchAll(/node (?:--\S+ )*([\w./-]+\.m?[tj]s)/g))
     await stat(new URL(file ?? '', root));
@@ -141,7 +141,8 @@ async function runsCommand(command: string, place: World): Promise<void> {
   const [name = 'serve', ...rest] = words(command.replace(/^(?:llamero|node src\/main\.ts) ?/, ''));
   assert.ok(Object.hasOwn(commands, name), `there is no command \`${name}\``);
   const argv = (rest.length === 0 ? (usual[name] ?? []) : rest).map((word) => placeholders[word] ?? word);
-  if (name === 'explain') await (await gateway.chat({ model: 'llama3.2:3b' }, { headers: { 'x-request-id': 'REQUEST-ID' } })).text();
+  if (name === 'explain')
+    await (await gateway.chat({ model: 'llama3.2:3b' }, { headers: { 'x-request-id': 'REQUEST-ID' } })).text();
   if (name === 'health') argv.push('--listen', new URL(gateway.url).host);
   if (name === 'serve') argv.push('--admin', '127.0.0.1:0');
   if (name !== 'help' && !argv.includes('-c') && !argv.includes('--config')) argv.push('-c', 'llamero.yaml');
@@ -173,6 +174,16 @@ async function namesServices(command: string, { compose }: World): Promise<void>
     if (word === '--profile') assert.ok(profiles.has(next), next);
     if (word === 'exec' || word === 'logs') assert.ok(Object.hasOwn(compose.services, next), next);
     if (word === '-f') await stat(new URL(next, root));
+  }
+}
+
+/** For systems that a test has not: the files are ours, and a unit is one of those that are shipped. test/deploy has the rest. */
+async function namesWhatIsThere(command: string): Promise<void> {
+  const units = await readdir(new URL('deploy/systemd', root));
+  for (const word of words(command)) {
+    if (/^(?:deploy|config)\//.test(word)) await stat(new URL(word, root));
+    const [, unit = '', kind = 'service'] = /^(llamero)(?:@\w+)?(?:\.(service|socket))?$/.exec(word) ?? [];
+    if (command.startsWith('systemctl') && unit !== '') assert.ok(units.includes(`${unit}.${kind}`), word);
   }
 }
 
