@@ -6,6 +6,7 @@ import { chromiumPath, openBrowser } from '../support/browser.ts';
 import { chatLine, fakeOllama, startStream } from '../support/fake-ollama.ts';
 import { startGateway, type Gateway } from '../support/gateway.ts';
 
+const token = 'correct-horse-battery';
 const patience = { timeout: 60_000 };
 const skip = chromiumPath() === null ? 'there is no Chromium in PATH; LLAMERO_CHROMIUM can name one' : false;
 /** A text that would be more than a text to whoever does not treat it as text. */
@@ -35,7 +36,8 @@ describe('the page, in Chromium', { skip }, () => {
   it('shows what happens as it happens, and does what it is told', async (t) => {
     const two = await fakeOllama(t, { version: hostile });
     const one = await fakeOllama(t, { digest: 'e'.repeat(64), models: ['tiny:latest'] });
-    const gateway = await startGateway(t, [one, two], { config: 'policy: round-robin\n', simulated: ['b2'] });
+    const config = `policy: round-robin\nadmin: {address: '127.0.0.1:0', token: ${token}}\n`;
+    const gateway = await startGateway(t, [one, two], { config, simulated: ['b2'] });
     const { asked, complaints, page } = await openPage(t, gateway);
     const card = (name: string) => page.locator(`[data-backend="${name}"]`);
 
@@ -66,7 +68,10 @@ describe('the page, in Chromium', { skip }, () => {
     await finished.click();
     await page.locator('.told .figures', { hasText: hostile }).waitFor();
 
-    // An action by click, and back by keyboard.
+    // An action by click, with the credential, and back by keyboard.
+    await page.locator('#credential').click();
+    await page.locator('#dialog input').fill(token);
+    await page.locator('#dialog button.main').click();
     const drain = card('b1').locator('button.drain');
     await drain.click();
     await card('b1').locator('.state', { hasText: 'draining' }).waitFor();
@@ -86,6 +91,7 @@ describe('the page, in Chromium', { skip }, () => {
     await page.locator('#log-level').selectOption('debug');
     await page.locator('.toast', { hasText: 'debug' }).waitFor();
 
+    assert.ok(!JSON.stringify(await page.evaluate('({ ...localStorage })')).includes(token));
     assert.notEqual(await page.title(), 'owned');
     assert.deepEqual(complaints, []);
     assert.deepEqual(

@@ -63,38 +63,39 @@ export function showBackend(view: BackendView, { isSimulated, learnt, tokensPerS
 
 /** Every model any backend has, by name. */
 export function showModels(views: readonly BackendView[]): readonly Model[] {
-  const names = new Set(views.flatMap(({ installed }) => installed?.map(({ name }) => name) ?? []));
-  const allowed = new Map(views.map(({ id, spec }) => [id, spec.models === null ? null : modelFilter(spec.models)]));
+  const backends = views.map((view) => ({
+    id: view.id,
+    installed: view.installed === null ? null : new Map(view.installed.map((model) => [model.name, model])),
+    resident: new Set(view.resident?.map(({ name }) => name)),
+    allows: view.spec.models === null ? () => true : modelFilter(view.spec.models),
+  }));
+  const names = new Set(backends.flatMap(({ installed }) => [...(installed?.keys() ?? [])]));
   return [...names].sort().map((name) => {
-    const copies = views.flatMap(({ id, installed }) => {
-      const copy = installed?.find((model) => model.name === name);
-      return copy === undefined ? [] : [{ id, ...copy }];
-    });
-    const usual = mostFrequent(copies.map(({ digest }) => digest));
-    const on = views.map((view) => {
-      const digest = copies.find(({ id }) => id === view.id)?.digest ?? null;
-      const mayHave = allowed.get(view.id)?.(name) ?? true;
-      return [view.id, placeOf(view, name, { digest, usual, mayHave })] as const;
-    });
+    const copies = backends.flatMap(({ installed }) => installed?.get(name) ?? []);
+    const digests = copies.map(({ digest }) => digest);
+    const usual = mostFrequent(digests);
     return {
       name,
       size_bytes: copies.find(({ digest }) => digest === usual)?.sizeBytes ?? 0,
-      digests: new Set(copies.map(({ digest }) => digest)).size,
-      on: Object.fromEntries(on),
+      digests: new Set(digests).size,
+      on: Object.fromEntries(backends.map((backend) => [backend.id, placeOn(backend, name, usual)])),
     };
   });
 }
 
-function placeOf(
-  { installed, resident }: BackendView,
-  name: ModelName,
-  { digest, mayHave, usual }: { readonly digest: string | null; readonly usual: string; readonly mayHave: boolean },
-): ModelPlace {
+interface Holder {
+  readonly installed: ReadonlyMap<ModelName, { readonly digest: string }> | null;
+  readonly resident: ReadonlySet<ModelName>;
+  readonly allows: (model: ModelName) => boolean;
+}
+
+function placeOn({ allows, installed, resident }: Holder, name: ModelName, usual: string): ModelPlace {
+  const digest = installed?.get(name)?.digest ?? null;
   const differs = digest !== null && digest !== usual;
   if (installed === null) return { state: 'unknown', digest, differs };
   if (digest === null) return { state: 'missing', digest, differs };
-  if (resident?.some((model) => model.name === name) === true) return { state: 'resident', digest, differs };
-  return { state: mayHave ? 'on-disk' : 'excluded', digest, differs };
+  if (resident.has(name)) return { state: 'resident', digest, differs };
+  return { state: allows(name) ? 'on-disk' : 'excluded', digest, differs };
 }
 
 /** The first of those that occur most often. */
