@@ -174,7 +174,7 @@ describe('a request whose end is in doubt', () => {
     await Promise.all(Array.from({ length: 8 }, walk));
     assert.equal(counts[1] + counts[2], variants);
     // Some of them are no codings at all, and their length counts.
-    assert.ok(counts[1] > 1000 && counts[2] > 100, JSON.stringify(counts));
+    assert.ok(counts[1] > 1000 && counts[2] > 80, JSON.stringify(counts));
     // A body that begins with 0 is JSON, so that those with a length go on; a backend hears of nothing else.
     assert.equal(ollama.asked.length, counts[2]);
     assert.ok(
