@@ -139,6 +139,8 @@ export function createApp(config: Config, context: AppContext, system: System): 
       const later = needRestart(state.config, next);
       apply(next, state.config, rooms);
       state.config = next;
+      const fault = publicListener.renewCertificate();
+      if (fault !== null) log.say('error', 'certificate not renewed', { reason: fault });
       roster.configure(specs);
       state.discovery.close();
       state.discovery = discover(specs, next, rooms);
@@ -314,7 +316,7 @@ function createListeners(rooms: Rooms, state: State): Listeners {
   const authenticate = createAuthenticate(identity);
   const entrance = createEntrance({ authenticate, bound: (own) => identity.bound(own), clock, emit });
   const handlers = { serve, serveUnknown, door, entrance };
-  const publicListener = createPublicListener(Object.values(dialects), own, handlers, options);
+  const publicListener = createPublicListener(Object.values(dialects), own, handlers, { ...options, tls: listen.tls });
   const admin = createOperations(rooms, state, { exchanges: () => publicListener.open, notReady });
   const adminDoor = createDoor({ origins: [], hosts: listen.hosts, hostname: hostname() });
   return { publicListener, admin, adminListener: createAdminListener([...own, ...admin.routes], adminDoor, options) };

@@ -7,6 +7,8 @@ export interface BannerFacts {
   /** Bound addresses as `host:port`. */
   readonly publicAddress: string;
   readonly adminAddress: string;
+  /** Whether clients connect over TLS. */
+  readonly isSecure: boolean;
   readonly backends: readonly BannerBackend[];
   /** Names of the simulated ones. */
   readonly simulated: ReadonlySet<BackendId>;
@@ -22,13 +24,14 @@ const MODELS_SHOWN = 4;
 
 export function banner(facts: BannerFacts): string {
   const { bold, dim, yellow } = facts.isTerminal ? colours : plain;
-  const url = clientUrl(facts.publicAddress);
+  const scheme = facts.isSecure ? 'https' : 'http';
+  const url = clientUrl(scheme, facts.publicAddress);
   const note = facts.note === null ? [] : ['', `  ${yellow(facts.note)}`];
   const lines = [
     '',
     `${bold('Llamero')} ${facts.version}`,
     '',
-    `  listening on  ${bold(`http://${facts.publicAddress}`)}`,
+    `  listening on  ${bold(`${scheme}://${facts.publicAddress}`)}`,
     `  metrics       ${url}/metrics`,
     `  admin         http://${facts.adminAddress}`,
     '',
@@ -60,8 +63,8 @@ function backendLines({ backends, simulated, isTerminal }: BannerFacts): string[
 }
 
 /** A URL for clients on this machine; a wildcard address is none that can be connected to everywhere. */
-function clientUrl(address: string): string {
-  return `http://${address.replace(/^(?:0\.0\.0\.0|\[::\])(?=:)/, '127.0.0.1')}`;
+function clientUrl(scheme: string, address: string): string {
+  return `${scheme}://${address.replace(/^(?:0\.0\.0\.0|\[::\])(?=:)/, '127.0.0.1')}`;
 }
 
 function listModels(installed: BannerBackend['installed']): string {

@@ -10,7 +10,10 @@ const TIMEOUT_MS = 3000;
 export async function healthCommand(argv: readonly string[], io: Io): Promise<number> {
   const read = await readConfig(argv, io);
   if (typeof read === 'number') return read;
-  const url = `http://${formatAddress(reachable(read.loaded.config.listen.address))}/livez`;
+  const { admin, listen } = read.loaded.config;
+  // Whose certificate is for another name than the address here, and who may ask for ours, is asked on the other listener.
+  const { address } = listen.tls === undefined ? listen : admin;
+  const url = `http://${formatAddress(reachable(address))}/livez`;
   const answer = await ask(url, io.signal);
   if (answer === 200) return 0;
   io.stderr.write(`llamero: ${url} ${typeof answer === 'number' ? `answered ${answer}` : answer}\n`);

@@ -39,7 +39,7 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
       },
       realSystem,
     );
-    await run(app, beginning, io, { reload, file: read.loaded.file });
+    await run(app, beginning, io, { reload, file: read.loaded.file, tls: config.listen.tls });
     return 0;
   } catch (error) {
     io.stderr.write(`llamero: ${explain(error)}\n`);
@@ -53,9 +53,11 @@ interface Reloading {
   readonly reload: () => Promise<unknown>;
   /** The configuration file in use. */
   readonly file: string | null;
+  /** The listener's files. */
+  readonly tls: LoadedConfig['config']['listen']['tls'];
 }
 
-async function run(app: App, beginning: Beginning, io: Io, { reload, file }: Reloading): Promise<void> {
+async function run(app: App, beginning: Beginning, io: Io, { reload, file, tls }: Reloading): Promise<void> {
   const { publicAddress, adminAddress } = await app.listen();
   // For people; where the log is for machines, it must not stand between its lines.
   (io.stdout.isTTY === true ? io.stdout : io.stderr).write(
@@ -63,6 +65,7 @@ async function run(app: App, beginning: Beginning, io: Io, { reload, file }: Rel
       version,
       publicAddress,
       adminAddress,
+      isSecure: tls !== undefined,
       backends: app.view(),
       simulated: beginning.simulated,
       note: beginning.note,
@@ -70,7 +73,9 @@ async function run(app: App, beginning: Beginning, io: Io, { reload, file }: Rel
     }),
   );
   const stops = [io.onHangup(() => void reload())];
-  if (file !== null) stops.push(watchFile(file, { files: io.files, clock: realSystem.clock }, () => void reload()));
+  const watched = [file, tls?.cert, tls?.key, tls?.ca].filter((path) => typeof path === 'string');
+  const means = { files: io.files, clock: realSystem.clock };
+  for (const path of watched) stops.push(watchFile(path, means, () => void reload()));
   if (!io.signal.aborted) {
     await new Promise<void>((resolve) => io.signal.addEventListener('abort', () => resolve(), { once: true }));
   }

@@ -20,11 +20,15 @@ export type Draft<T> = T extends readonly (infer Item)[]
     ? { readonly [K in keyof T]?: Draft<T[K]> | undefined }
     : T;
 
+/** Of a backend or of the listener. */
+type DraftTls = { readonly [part in 'ca' | 'cert' | 'key']?: string | undefined };
 type DraftBackend = Draft<Config['backends'][number]>;
 
 export async function checkConfig(config: Draft<Config>, origins: Origins, files: Files): Promise<Checked> {
   const checker = new Checker(origins);
   checker.addresses(config);
+  await checker.tlsFiles({ tls: config.listen?.tls }, 'listen.tls', files);
+  checker.ownCertificate(config);
   const backends = config.backends ?? [];
   for (const [i, backend] of backends.entries()) {
     if (!backend) continue;
@@ -85,7 +89,7 @@ class Checker {
     this.warnings.push({ origin: this.#origin(`${path}.auth.token`), message });
   }
 
-  async tlsFiles({ tls }: DraftBackend, path: string, files: Files): Promise<void> {
+  async tlsFiles({ tls }: { readonly tls?: DraftTls | undefined }, path: string, files: Files): Promise<void> {
     for (const option of ['ca', 'cert', 'key'] as const) {
       const file = tls?.[option];
       const text = file === undefined ? '' : await readText(files, file);
@@ -95,6 +99,11 @@ class Checker {
       const [given, other] = tls.cert === undefined ? ['key', 'cert'] : ['cert', 'key'];
       this.#complain(`${path}.${given}`, `\`${path}.${given}\` needs \`${other}\` beside it`);
     }
+  }
+
+  ownCertificate({ listen }: Draft<Config>): void {
+    if (!listen?.tls || listen.tls.cert !== undefined || listen.tls.key !== undefined) return;
+    this.#complain('listen.tls.ca', '`listen.tls` needs `cert` and `key`');
   }
 
   /** Only where the whole fleet is written down: what is discovered or adopted has its names later. */

@@ -1,5 +1,6 @@
 /** The sections that no single room owns: where to listen, when to stop, what to simulate. */
 import { Type, type Static } from 'typebox';
+import { TlsOptions } from '../http/tls.ts';
 import { Address, Duration, Secret, Size } from '../core/options.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -53,6 +54,7 @@ export const ListenOptions = Type.Object(
       minimum: 10,
       maximum: 1000,
     }),
+    tls: Type.Optional(TlsOptions),
     origins: Type.Array(Type.String({ minLength: 1 }), {
       description:
         'Web pages that may speak to the gateway, by origin; one `*` in an origin stands for any text, `*` alone for every ' +

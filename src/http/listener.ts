@@ -2,10 +2,12 @@
 import type { FastifyInstance } from 'fastify';
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
-import { createServer, Server, type AddressInfo } from 'node:net';
+import { createServer, Server, type AddressInfo, type Socket } from 'node:net';
 import type { Address } from '../core/options.ts';
 import type { Exchange } from './exchange.ts';
 import { limitRest } from './linger.ts';
+import { renewCertificate } from './node-server.ts';
+import type { TlsOptions } from './tls.ts';
 
 export interface Listener {
   /**
@@ -20,6 +22,8 @@ export interface Listener {
    * open, because a request may be on its way. Resolves when all have closed.
    */
   stopAccepting(): Promise<void>;
+  /** Uses what is in the certificate's files now, for connections to come. What is wrong with them, when nothing was changed. */
+  renewCertificate(): string | null;
   /** Closes connections that carry no request. */
   closeIdle(): void;
   /** Closes everything now. */
@@ -43,6 +47,7 @@ export function asListener(
   app: FastifyInstance,
   open: Iterable<Exchange>,
   bound: (address: AddressInfo) => void,
+  tls?: TlsOptions,
 ): Listener {
   let isClosing = false;
   app.server.on('request', (request, response) => {
@@ -54,6 +59,14 @@ export function asListener(
   app.server.removeAllListeners('request');
   for (const listener of listeners.toReversed()) app.server.on('request', listener);
   const others: Server[] = [];
+  // http counts a connection among its own when TLS has come to terms, and until then closes it with nothing.
+  const sockets = new Set<Socket>();
+  if (tls !== undefined) {
+    app.server.on('connection', (socket: Socket) => {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+    });
+  }
   const servers = () => [app.server, ...others];
 
   return {
@@ -79,10 +92,19 @@ export function asListener(
         ),
       ).then(() => {});
     },
+    renewCertificate() {
+      try {
+        if (tls !== undefined) renewCertificate(app.server, tls);
+        return null;
+      } catch (error) {
+        return (error as Error).message;
+      }
+    },
     closeIdle: () => app.server.closeIdleConnections(),
     async close() {
       isClosing = true;
       app.server.closeAllConnections();
+      for (const socket of sockets) socket.destroy();
       for (const other of others) other.close();
       // It rejects when the listener was closed before; closed is what is wanted.
       await app.close().catch(() => {});

@@ -4,7 +4,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { headFault, originForm, type HeadFault, type HeadRules } from './head-faults.ts';
+import { readTls, type TlsOptions } from './tls.ts';
 
 export interface NodeServerOptions extends Pick<HeadRules, 'maxFields'> {
   readonly maxHeaderBytes: number;
@@ -12,6 +14,8 @@ export interface NodeServerOptions extends Pick<HeadRules, 'maxFields'> {
   readonly keepAliveTimeoutMs: number;
   /** Connections at a time; 0 means no limit. */
   readonly maxConnections: number;
+  /** Plain HTTP without it. */
+  readonly tls?: TlsOptions | undefined;
 }
 
 export type Handle = (request: IncomingMessage, response: ServerResponse) => void;
@@ -21,7 +25,7 @@ const headCheckMs = 500;
 
 export function createNodeServer(handle: Handle, options: NodeServerOptions): Server {
   const rules = { maxFields: options.maxFields, pseudonym: `llamero-${randomBytes(4).toString('hex')}` };
-  const server = createServer({
+  const settings = {
     // Said, because the process could have been started with a flag that says otherwise.
     insecureHTTPParser: false,
     maxHeaderSize: options.maxHeaderBytes,
@@ -32,7 +36,12 @@ export function createNodeServer(handle: Handle, options: NodeServerOptions): Se
     connectionsCheckingInterval: headCheckMs,
     // What the socket itself queues for a slow reader, piece by piece; beyond it our own, denser backlog begins.
     highWaterMark: 16 * 1024,
-  });
+  };
+  const { tls } = options;
+  const server =
+    tls === undefined
+      ? createServer(settings)
+      : createTlsServer({ ...settings, ...readTls(tls), handshakeTimeout: options.headersTimeoutMs });
   // What is beyond Node's own limit is not refused but forgotten; ours is below it.
   server.maxHeadersCount = 0;
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
@@ -53,6 +62,11 @@ export function createNodeServer(handle: Handle, options: NodeServerOptions): Se
   server.on('connection', (socket) => socket.setNoDelay(true));
   if (options.maxConnections > 0) server.maxConnections = options.maxConnections;
   return server;
+}
+
+/** Reads the files again. Connections that are open keep what they began with. Throws when the files do not fit each other. */
+export function renewCertificate(server: Server, tls: TlsOptions): void {
+  if ('setSecureContext' in server) (server as Server & TlsServer).setSecureContext(readTls(tls));
 }
 
 /** Whether the client holds its body back until it is asked for it. */

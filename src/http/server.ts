@@ -100,10 +100,15 @@ export function createPublicListener(
       else void entered.then(onward);
     }
   });
-  return asListener(app, open, ({ address }) => {
-    bound.isLoopback = isLoopbackAddress(address);
-    entrance.bound(bound.isLoopback);
-  });
+  return asListener(
+    app,
+    open,
+    ({ address }) => {
+      bound.isLoopback = isLoopbackAddress(address);
+      entrance.bound(bound.isLoopback);
+    },
+    options.tls,
+  );
 }
 
 /** `door`: which pages and names may reach it; a page of anybody else's must neither look nor act. */

@@ -28,6 +28,7 @@ const facts: BannerFacts = {
   simulated: new Set(['sim1']),
   note: null,
   isTerminal: false,
+  isSecure: false,
 };
 
 describe('the banner', () => {

@@ -49,12 +49,13 @@ export async function startGateway(
     readonly wake?: Readonly<Record<string, unknown>>;
     /** As in the configuration, e.g. `24GiB`. */
     readonly memory?: string;
+    readonly tls?: Readonly<Record<string, unknown>>;
   }[],
   options: GatewayOptions = {},
 ): Promise<Gateway> {
   const read = async (members: typeof backends, extra: string) => {
-    const list = members.map(({ memory, name, url, slots, wake, weight }, index) =>
-      JSON.stringify({ name: name ?? `b${index + 1}`, url, slots, wake, weight, memory }),
+    const list = members.map(({ memory, name, url, slots, tls, wake, weight }, index) =>
+      JSON.stringify({ name: name ?? `b${index + 1}`, url, slots, tls, wake, weight, memory }),
     );
     const files = {
       read: async () => Buffer.from(`${defaults(extra)}backends: [${list.join(', ')}]\n${extra}`),
