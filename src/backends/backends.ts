@@ -161,6 +161,6 @@ const lastSendMs = 1000;
 
 /** Whether two specs lead to the same connections; other fields are core's business. */
 function sameConnection(a: BackendSpec, b: BackendSpec): boolean {
-  const parts = ({ url, auth, tls }: BackendSpec) => JSON.stringify([url, auth, tls]);
+  const parts = ({ url, auth, tls, specialAddress }: BackendSpec) => JSON.stringify([url, auth, tls, specialAddress]);
   return parts(a) === parts(b);
 }

@@ -6,6 +6,7 @@ import { Client, Pool, type Dispatcher } from 'undici';
 import type { BackendSpec } from '../core/backend.ts';
 import type { Clock, Millis, Timer } from '../core/types.ts';
 import { credential, tlsOptions } from './connection.ts';
+import { guardedLookup } from './address-guard.ts';
 import { failure, failureOf, type BackendFailure } from './failure.ts';
 import { startUpload, type UploadAsk, type UploadCall } from './upload.ts';
 
@@ -66,10 +67,13 @@ const staleWithinMs = 250;
 const fetchLimitBytes = 16 * 1024 * 1024;
 
 /** Reads the TLS files of the spec; throws when one is missing. */
-export function createClient(spec: Pick<BackendSpec, 'url' | 'tls' | 'auth'>, clock: Clock): BackendClient {
+export function createClient(
+  spec: Pick<BackendSpec, 'url' | 'tls' | 'auth' | 'specialAddress'>,
+  clock: Clock,
+): BackendClient {
   const url = new URL(spec.url);
   const prefix = url.pathname.replace(/\/+$/, '');
-  const tls = tlsOptions(spec.tls);
+  const tls = { ...tlsOptions(spec.tls), ...(spec.specialAddress === true ? {} : { lookup: guardedLookup() }) };
   const options = {
     pipelining: 1,
     headersTimeout: 0,

@@ -1,4 +1,5 @@
 /** What a schema cannot say: rules between options, and files that have to be there. */
+import { hostOf, isSpecialAddress } from '../backends/address-guard.ts';
 import { backendSpecs } from '../core/backend.ts';
 import type { Address } from '../core/options.ts';
 import { parseWhere } from '../core/placement.ts';
@@ -61,10 +62,16 @@ class Checker {
     this.#complain(path, '`admin.address` is also `listen.address`; give each its own port');
   }
 
-  url({ url: written, tls }: DraftBackend, path: string, { listen, admin }: Draft<Config>): void {
+  url({ url: written, specialAddress, tls }: DraftBackend, path: string, { listen, admin }: Draft<Config>): void {
     if (written === undefined || !URL.canParse(written)) return;
     const url = new URL(written);
     const at = `\`${path}.url\``;
+    if (specialAddress !== true && isSpecialAddress(hostOf(written))) {
+      this.#complain(
+        `${path}.url`,
+        `${at} is a link-local or another special address; if a backend is there, say \`specialAddress: true\``,
+      );
+    }
     if (url.username !== '' || url.password !== '') {
       this.#complain(`${path}.url`, `${at} holds a credential, which would end up in logs; use \`auth.token\``);
     }

@@ -119,6 +119,13 @@ export const BackendOptions = Type.Object(
           'Without it, whatever it has.',
       }),
     ),
+    specialAddress: Type.Optional(
+      Type.Boolean({
+        description:
+          'Let it have an address behind which clouds keep credentials and other machines’ services: link-local ones like ' +
+          '169.254.169.254, multicast, and the like. It can be said in the configuration only.',
+      }),
+    ),
     tls: Type.Optional(
       Type.Object(
         {
@@ -174,6 +181,7 @@ export interface BackendSpec {
   readonly models: readonly string[] | null;
   /** A name that stands for several; such a spec is never a backend itself. */
   readonly discover?: 'addresses' | 'srv';
+  readonly specialAddress?: boolean;
   readonly tls?: BackendTls;
   readonly auth?: BackendAuth;
   readonly wake?: Wake;

@@ -10,6 +10,7 @@ import {
   isPlainKey,
   kindAt,
   outlineText,
+  refuseHuge,
   type Span,
   valueEnd,
 } from './json-outline.ts';
@@ -41,6 +42,11 @@ export function fieldNames(names: {
   );
 }
 
+/** What a body of no more bytes holds is walked in time, whatever it is. */
+const SMALL_BODY = 256 * 1_024;
+/** Names, digests and durations are shorter, be every letter of them escaped. */
+const MAX_TEXT = 16 * 1_024;
+
 const NONE: readonly Occurrence[] = [];
 
 /**
@@ -55,7 +61,11 @@ export function readFields<T>(
   build: (fields: BodyFields) => T,
 ): T {
   try {
-    return build(new BodyFields(outlineText(bytes), names));
+    const text = outlineText(bytes);
+    if (text.length > SMALL_BODY) {
+      refuseHuge(text);
+    }
+    return build(new BodyFields(text, names));
   } catch (error) {
     if (error instanceof HugeOutline) {
       throw new GatewayError('bad-request', error.message, { cause: error });
@@ -126,7 +136,11 @@ export class BodyFields {
     return this.all(name).findLast(({ start }) => kindAt(this.body, start) !== 'null') ?? null;
   }
 
+  /** Throws HugeOutline for a text that is longer than any name: this is not for prompts. */
   textAt({ start, end }: Span): string {
+    if (end - start > MAX_TEXT) {
+      throw new HugeOutline('a name, an identifier or a duration is longer than any');
+    }
     return decodeString(this.body.slice(start + 1, end - 1));
   }
 

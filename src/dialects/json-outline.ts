@@ -36,6 +36,45 @@ export class BrokenOutline extends Error {}
 export class HugeOutline extends Error {}
 
 const MAX_MEMBERS = 10_000;
+/** As Go has it. */
+const MAX_DEPTH = 10_000;
+/** Longer than any number that says something, and than any key that is looked for, be every letter of it escaped. */
+const MAX_SCALAR = 1_024;
+const MAX_KEY = 256;
+const TOO_LONG = ' ';
+/** How much structure a body may have: a number of characters outside of strings, strings and containers counted as several. */
+const MAX_STRUCTURE = 6 * 1_024 * 1_024;
+const STRING_WEIGHT = 8;
+const ESCAPE_WEIGHT = 16;
+
+/**
+ * Throws HugeOutline for a body made to be slow to walk. What is in strings costs next to nothing to go over, and does not count;
+ * so this costs at most some milliseconds, whatever the body is.
+ */
+export function refuseHuge(text: string): void {
+  let weight = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    weight++;
+    if (code === QUOTE) {
+      weight += STRING_WEIGHT;
+      let slashes: number;
+      do {
+        i = nextQuote(text, i + 1);
+        slashes = slashesBefore(text, i);
+        weight += slashes === 0 ? 0 : ESCAPE_WEIGHT + slashes;
+      } while (i >= 0 && slashes % 2 === 1 && weight <= MAX_STRUCTURE);
+      if (i < 0) {
+        return;
+      }
+    } else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
+      weight += STRING_WEIGHT;
+    }
+    if (weight > MAX_STRUCTURE) {
+      throw new HugeOutline('the body has more members and elements than any request');
+    }
+  }
+}
 
 /** What a visitor returns instead of an end to have the walk given up. */
 export const STOP = -1;
@@ -104,21 +143,40 @@ export function valueEnd(text: string, at: number): number {
 
 /** Where the closing quote of a string stands whose first character is at `from`. Throws BrokenOutline. */
 export function stringEnd(text: string, from: number): number {
-  let quote = text.indexOf('"', from);
+  let quote = nextQuote(text, from);
   while (quote >= 0) {
-    if (text.charCodeAt(quote - 1) !== BACKSLASH) {
+    if (quote === from || slashesBefore(text, quote) % 2 === 0) {
       return quote;
     }
-    let slashes = quote - 1;
-    while (slashes > from && text.charCodeAt(slashes - 1) === BACKSLASH) {
-      slashes--;
-    }
-    if ((quote - slashes) % 2 === 0) {
-      return quote;
-    }
-    quote = text.indexOf('"', quote + 1);
+    quote = nextQuote(text, quote + 1);
   }
   throw new BrokenOutline('a string does not end');
+}
+
+/** Where quotes are near, looking is quicker than a native search. */
+const NEAR = 24;
+const MAX_SLASHES = 1_024 * 1_024;
+
+function nextQuote(text: string, from: number): number {
+  const end = Math.min(from + NEAR, text.length);
+  for (let i = from; i < end; i++) {
+    if (text.charCodeAt(i) === QUOTE) {
+      return i;
+    }
+  }
+  return text.indexOf('"', end);
+}
+
+/** How many backslashes stand right before `at`: an odd number makes of a quote a part of its string. */
+function slashesBefore(text: string, at: number): number {
+  let first = at;
+  while (text.charCodeAt(first - 1) === BACKSLASH) {
+    first--;
+    if (at - first > MAX_SLASHES) {
+      throw new HugeOutline('a string has more backslashes than any request');
+    }
+  }
+  return at - first;
 }
 
 export function skipSpace(text: string, from: number): number {
@@ -138,8 +196,11 @@ export function decodeString(body: string): string {
   return text.includes('\\') ? unescapeString(text) : text;
 }
 
-/** A key as written between its quotes, in the form under which Go compares keys. */
+/** A key as written between its quotes, in the form under which Go compares keys; of one too long to be looked for, none. */
 export function foldedKey(written: string): string {
+  if (written.length > MAX_KEY) {
+    return TOO_LONG;
+  }
   return isPlainKey(written) ? written : foldKey(decodeString(written));
 }
 
@@ -177,7 +238,9 @@ function containerEnd(text: string, at: number): number {
     if (code === QUOTE) {
       i = stringEnd(text, i + 1);
     } else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
-      depth++;
+      if (++depth > MAX_DEPTH) {
+        throw new BrokenOutline('containers are nested deeper than Go takes them');
+      }
     } else if ((code === CLOSE_BRACE || code === CLOSE_BRACKET) && --depth === 0) {
       return i + 1;
     }
@@ -192,6 +255,9 @@ function scalarEnd(text: string, at: number): number {
   }
   if (i === at) {
     throw new BrokenOutline('a value is missing');
+  }
+  if (i - at > MAX_SCALAR) {
+    throw new HugeOutline('a number has more digits than any request');
   }
   return i;
 }

@@ -17,6 +17,7 @@ function stopping(answering: Set<Exchange>) {
         listen: async () => '',
         stopAccepting: () => closed.promise,
         closeIdle: () => void told.push('idle'),
+        renewCertificate: () => null,
         close: async () => {},
       },
       begin: () => void told.push('begin'),

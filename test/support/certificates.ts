@@ -54,7 +54,7 @@ function issue({ subject, issuer, key, signer, isAuthority }: Request): Certific
     .join('\n');
   return {
     cert: `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`,
-    key: key.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    key: key.export({ type: 'pkcs8', format: 'pem' }),
   };
 }
 

@@ -3,6 +3,7 @@
  * (`discover: srv`). Resolved again and again; an address that has gone is drained by whoever is told.
  */
 import { Type, type Static } from 'typebox';
+import { hostOf, isSpecialAddress } from '../address-guard.ts';
 import type { BackendSpec } from '../../core/backend.ts';
 import { Duration } from '../../core/options.ts';
 import type { Clock, Millis, Rng, Timer } from '../../core/types.ts';
@@ -89,6 +90,10 @@ async function membersOf(spec: BackendSpec, resolver: Resolver): Promise<Backend
           memberOf(spec, url, { host, port, weight }),
         )
       : (await resolver.addresses(url.hostname)).map((host) => memberOf(spec, url, { host, port: null, weight: 0 }));
+  // What such a name of a service resolves to is looked at when it is connected to.
+  if (spec.specialAddress !== true && members.some(({ url: found }) => isSpecialAddress(hostOf(found)))) {
+    throw new Error('the name has an address that no backend may have (`specialAddress`)');
+  }
   return members.sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 

@@ -46,6 +46,7 @@ export function createAdmin(dependencies: AdminDependencies, options: GuardOptio
     ...dependencies,
     setDraining: (id, draining) => fleet.observe(id, { kind: 'admin', state: draining ? 'draining' : 'active' }),
     async add(fields) {
+      if ('specialAddress' in fields) return '`specialAddress` can be said in the configuration only';
       const spec = await readBackend(fields);
       if (typeof spec === 'string') return spec;
       return roster.add(spec) ? null : `there is a backend \`${spec.id}\` already`;
