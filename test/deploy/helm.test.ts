@@ -7,6 +7,7 @@ import { describe, it } from 'node:test';
 import { Ajv } from 'ajv';
 import { parse, parseAllDocuments } from 'yaml';
 import packageFile from '../../package.json' with { type: 'json' };
+import { exposureProblems } from '../../src/config/exposure.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { renderProblem } from '../../src/config/problem.ts';
 import { memoryFiles } from '../support/io.ts';
@@ -23,15 +24,17 @@ interface Values {
 const values = parse(read('values.yaml')) as Values;
 const fits = new Ajv({ allErrors: true }).compile(JSON.parse(read('values.schema.json')) as object);
 
+/** A configuration that the gateway would start with. */
 async function load(config: unknown) {
   const loaded = await loadConfig({
     file: 'llamero.yaml',
-    env: {},
+    env: { LLAMERO_ADMIN_TOKEN: 'from the secret' },
     flags: null,
     files: memoryFiles({ 'llamero.yaml': JSON.stringify(config) }),
   });
   if (!loaded.ok) assert.fail(loaded.problems.map(renderProblem).join('\n'));
   assert.deepEqual(loaded.warnings, []);
+  assert.deepEqual(exposureProblems(loaded), []);
   return loaded.config;
 }
 
@@ -215,6 +218,20 @@ describe('the rendered chart', { skip: noHelm }, () => {
     const { labels } = one(manifests, 'Service', 'herd-llamero-admin').metadata;
     for (const [label, value] of Object.entries(monitor)) assert.equal(labels[label], value, label);
     assert.match(JSON.stringify(one(manifests, 'ScaledObject').spec), /llamero_queue_depth/);
+  });
+
+  it('makes a token for operators unless there is one', () => {
+    const tokenFrom = (manifests: readonly Manifest[]) =>
+      /"LLAMERO_ADMIN_TOKEN","valueFrom":\{"secretKeyRef":\{"name":"([^"]+)"/.exec(
+        JSON.stringify(one(manifests, 'Deployment')),
+      )?.[1];
+    const made = rendered();
+    const { data } = one(made, 'Secret', 'herd-llamero-admin');
+    assert.match(Buffer.from(data['token']!, 'base64').toString(), /^\w{40}$/);
+    assert.equal(tokenFrom(made), 'herd-llamero-admin');
+    const given = rendered('adminTokenSecret=mine');
+    assert.equal(tokenFrom(given), 'mine');
+    assert.ok(!given.some(({ kind }) => kind === 'Secret'));
   });
 
   it('refuses values that its schema does not know', () => {

@@ -19,6 +19,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{- define "llamero.adminSecret" -}}
+{{ default (printf "%s-admin" (include "llamero.fullname" .)) .Values.adminTokenSecret }}
+{{- end -}}
+
 {{/* What the chart knows better than `config`: the ports of the container, and how long a pod has to end. */}}
 {{- define "llamero.config" -}}
 {{- $own := dict
