@@ -25,7 +25,7 @@ USER node
 EXPOSE 11434
 STOPSIGNAL SIGTERM
 
-HEALTHCHECK --interval=30s --timeout=5s --retries=3 --start-period=30s \
+HEALTHCHECK --interval=30s --timeout=15s --retries=3 --start-period=30s \
   CMD ["node", "/opt/llamero/src/main.ts", "health"]
 
 ENTRYPOINT ["node", "/opt/llamero/src/main.ts"]
