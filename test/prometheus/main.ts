@@ -1,7 +1,7 @@
 /**
- * A real Prometheus against a real gateway: `npm run verify:prometheus [-- --seconds 120]`. Starts three simulated Ollamas, a gateway
+ * A real Prometheus against a real gateway: `npm run verify:prometheus [-- --seconds 120]`. Starts four simulated Ollamas, a gateway
  * and Prometheus on free loopback ports, drives load with every kind of fault, and then asks Prometheus: does every metric of the
- * catalogue have samples, did every scrape succeed, are the rules evaluated, does promtool like the exposition? Where Prometheus is
+ * catalogue have samples, has every panel of the dashboard something to show, did every scrape succeed, are the rules evaluated, does promtool like the exposition? Where Prometheus is
  * not installed it says so and exits with 0; with `--require` it exits with 1 then.
  */
 import assert from 'node:assert/strict';
@@ -37,26 +37,37 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** What only the last backend has, the one that sleeps. */
+const sleepersModel = 'sleeper:1b';
+
 /** As little room as makes models push each other out, and one that has another revision of a model. */
 function ollamas(): Promise<SimulatedOllama[]> {
   const common = { loadMs: 600, tokensPerSecond: 150, answerTokens: 40, vramBytes: 12 * 1024 ** 3, slots: 2 };
   return Promise.all(
-    [1, 2, 3].map((number) =>
+    [1, 2, 3, 4].map((number) =>
       createSimulatedOllama({
         ...common,
         name: `gpu${number}`,
         seed: number,
-        models: number === 3 ? [...models.slice(0, 3), { name: models[3]!, revision: 'stale' }] : models,
+        models:
+          number === 4
+            ? [sleepersModel]
+            : number === 3
+              ? [...models.slice(0, 3), { name: models[3]!, revision: 'stale' }]
+              : models,
       }),
     ),
   );
 }
 
+/** The packet goes to this machine, where nobody listens. */
+const wake = { mac: '02:00:00:00:00:01', broadcast: '127.0.0.1', wait: '2s' };
+
 function gatewayConfig(address: string, admin: string, backends: readonly SimulatedOllama[]): string {
   return JSON.stringify({
     listen: { address },
     admin: { address: admin },
-    backends: backends.map(({ name, url }) => ({ name, url, slots: 2 })),
+    backends: backends.map(({ name, url }) => ({ name, url, slots: 2, ...(name === 'gpu4' ? { wake } : {}) })),
     probes: { interval: '1s', inventoryInterval: '2s', residencyInterval: '1s' },
     queue: { limit: 6, timeout: '3s' },
     // Small enough to be reached.
@@ -125,7 +136,12 @@ const poison = { model: models[0], messages: [{ role: 'user', content: 'the prom
 
 /** Each kind of trouble in turn, again and again, so that what needs some time has had it. */
 function troubles(gateway: string, backends: readonly SimulatedOllama[]): readonly (() => Promise<void> | void)[] {
-  const [first, second, third] = backends as [SimulatedOllama, SimulatedOllama, SimulatedOllama];
+  const [first, second, third, sleeper] = backends as [
+    SimulatedOllama,
+    SimulatedOllama,
+    SimulatedOllama,
+    SimulatedOllama,
+  ];
   const inference = { method: 'POST', path: '/*' } as const;
   return [
     () => first.control.faults.add({ kind: 'reset', ...inference, times: 10 }),
@@ -149,6 +165,12 @@ function troubles(gateway: string, backends: readonly SimulatedOllama[]): readon
       ]);
     },
     () => first.control.crash(2500),
+    // Switched off, and wanted.
+    async () => {
+      await sleeper.control.refuse();
+      await delay(2000);
+      await ask(gateway, seededRng(8), { model: sleepersModel });
+    },
     // More at once than may wait.
     async () => {
       await Promise.all(Array.from({ length: 40 }, (_, index) => ask(gateway, seededRng(index), { stream: true })));
@@ -196,6 +218,14 @@ async function query(prometheus: string, expression: string): Promise<readonly R
   return data.result;
 }
 
+/** What the dashboard asks. */
+function panelQueries(): readonly { readonly title: string; readonly expr: string }[] {
+  const { panels } = JSON.parse(readFileSync(`${root}deploy/grafana/dashboards/llamero.json`, 'utf8')) as {
+    readonly panels: readonly { readonly title: string; readonly targets?: readonly { readonly expr: string }[] }[];
+  };
+  return panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ title, expr })));
+}
+
 const first = (results: readonly Result[]) => Number(results[0]?.value[1] ?? Number.NaN);
 
 /** Says of each check whether it holds; false when one does not. */
@@ -212,9 +242,18 @@ async function verify(prometheus: string, gateway: string, window: string): Prom
   }
   check(`every one of ${catalogue.length} metrics has samples`, missing.length === 0, missing.join(' '));
 
+  const empty: string[] = [];
+  for (const { title, expr } of panelQueries()) {
+    const filled = expr.replaceAll(/\$__(?:rate_)?interval/g, window).replaceAll(/\$\w+/g, '.*');
+    // Anywhere in the run: what there was of it may be over.
+    const results = await query(prometheus, `count_over_time((${filled})[${window}:5s])`);
+    if (results.length === 0) empty.push(`${title}: ${expr}`);
+  }
+  check('every panel of the dashboard has something to show', empty.length === 0, empty.join('\n    '));
+
   const scrapes = first(await query(prometheus, `count_over_time(up{job="llamero"}[${window}])`));
-  const good = first(await query(prometheus, `sum_over_time(up{job="llamero"}[${window}])`));
-  check('every scrape succeeded', scrapes > 0 && scrapes === good, `${good} of ${scrapes}`);
+  const good = first(await query(prometheus, `min_over_time(up{job="llamero"}[${window}])`));
+  check('every scrape succeeded', good === 1, `${scrapes} of them`);
   const slowest = first(await query(prometheus, `max_over_time(scrape_duration_seconds{job="llamero"}[${window}])`));
   check('none took longer than a second', slowest < 1, `${(slowest * 1000).toFixed(0)} ms at most`);
   const samples = first(await query(prometheus, `scrape_samples_scraped{job="llamero"}`));
