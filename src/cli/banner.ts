@@ -33,7 +33,7 @@ export function banner(facts: BannerFacts): string {
     '',
     `  listening on  ${bold(`${scheme}://${facts.publicAddress}`)}`,
     `  metrics       ${url}/metrics`,
-    `  admin         http://${facts.adminAddress}`,
+    `  page          http://${facts.adminAddress}/gateway/`,
     '',
     '  backends',
     ...backendLines(facts),
@@ -43,7 +43,7 @@ export function banner(facts: BannerFacts): string {
     `    export OLLAMA_HOST=${url}`,
     `    export OPENAI_BASE_URL=${url}/v1`,
     '',
-    `  ${dim('Ctrl-C stops when running answers are done; twice stops now.')}`,
+    `  ${dim('Ctrl-C stops when running answers are done; twice stops now. `llamero doctor` tells what is wrong.')}`,
     '',
   ];
   return `${lines.join('\n')}\n`;

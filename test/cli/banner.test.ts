@@ -40,7 +40,7 @@ Llamero 1.2.3
 
   listening on  http://127.0.0.1:11435
   metrics       http://127.0.0.1:11435/metrics
-  admin         http://127.0.0.1:11436
+  page          http://127.0.0.1:11436/gateway/
 
   backends
     gpu1  up  Ollama 0.12.0  llama3.2:3b, qwen3
@@ -51,7 +51,7 @@ Llamero 1.2.3
     export OLLAMA_HOST=http://127.0.0.1:11435
     export OPENAI_BASE_URL=http://127.0.0.1:11435/v1
 
-  Ctrl-C stops when running answers are done; twice stops now.
+  Ctrl-C stops when running answers are done; twice stops now. \`llamero doctor\` tells what is wrong.
 
 `,
     );
