@@ -35,6 +35,7 @@ import { createIdentity, type Identity } from './identity/identity.ts';
 import type { Log } from './observe/log.ts';
 import { createObservers, type Observers } from './observe/observers.ts';
 import { createLearntFile, type LearntFile } from './store/learnt-file.ts';
+import { createUsageFiles, type UsageFiles } from './store/usage-files.ts';
 import type { System } from './system.ts';
 
 export interface AppContext {
@@ -89,6 +90,7 @@ interface Rooms extends Observers {
   readonly upkeep: Upkeep;
   readonly identity: Identity;
   readonly learntFile: LearntFile;
+  readonly usage: UsageFiles;
 }
 
 export function createApp(config: Config, context: AppContext, system: System): App {
@@ -108,6 +110,7 @@ export function createApp(config: Config, context: AppContext, system: System): 
     const files = [identity.close(), learntFile.close()];
     await Promise.all([publicListener.close(), adminListener.close(), backends.close(), ...files]);
     await tracing.close();
+    await rooms.usage.close();
     fleet.close();
     metrics.close();
     log.close();
@@ -125,6 +128,7 @@ export function createApp(config: Config, context: AppContext, system: System): 
         await state.discovery.resolveNow();
         await backends.probeNow();
         await learntFile.load();
+        await rooms.usage.load();
         const shared = config.listen.reusePort;
         const { public: ours, admin: theirs } = context.inherited ?? {};
         const publicAddress = await publicListener.listen(config.listen.address, { inherited: ours, shared });
@@ -202,7 +206,7 @@ function apply(config: Config, before: Config, rooms: Rooms): void {
 }
 
 /** Sections of which a change is not seen until the next start. */
-const fixedSections = ['admin', 'metrics', 'overload', 'quarantine', 'slowClients', 'shutdown', 'simulate'] as const;
+const fixedSections = ['admin', 'metrics', 'overload', 'quarantine', 'slowClients', 'shutdown', 'simulate', 'usage'] as const;
 
 function differ(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) !== JSON.stringify(b);
@@ -254,6 +258,8 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
     wedges,
   );
   const learntFile = createLearntFile({ clock, scheduler, log }, config.state);
+  const usage = createUsageFiles({ clock, wallNow: system.wallNow, log }, config.usage);
+  observers.subscribe((event) => usage.observe(event));
   const roster = createRoster((specs) => {
     fleet.set(specs);
     backends.set(specs);
@@ -263,7 +269,7 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
     { clock, wallNow: system.wallNow, complain: (message) => log.say('error', 'clients', { reason: message }) },
     config,
   );
-  const parts = { fleet, catalogue, scheduler, backends, pressure, roster, upkeep, identity, learntFile };
+  const parts = { fleet, catalogue, scheduler, backends, pressure, roster, upkeep, identity, learntFile, usage };
   return { config, context, system, ...observers, ...parts };
 }
 

@@ -28,6 +28,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: '[REQUEST-ID]: ask a running gateway why requests went where they went',
     load: async () => (await import('./explain.ts')).explainCommand,
   },
+  usage: {
+    summary: '[--since DAY] [--by client|model|day] [--json|--csv]: who has used how many tokens of which model',
+    load: async () => (await import('./usage.ts')).usageCommand,
+  },
   status: {
     summary: '[--json]: how a running gateway and its backends stand; exit 1 when it takes no requests',
     load: async () => (await import('./status.ts')).statusCommand,

@@ -25,6 +25,7 @@ import { LogOptions } from '../observe/log.ts';
 import { MetricsOptions } from '../observe/metrics.ts';
 import { TracingOptions } from '../observe/tracing.ts';
 import { StateOptions } from '../store/learnt-file.ts';
+import { UsageOptions } from '../store/usage-files.ts';
 import { AdminOptions, ListenOptions, SimulateOptions } from './sections.ts';
 import { schemaNode, type SchemaNode } from './schema-node.ts';
 
@@ -68,6 +69,7 @@ export const ConfigSchema = Type.Object(
     probes: ProberOptions,
     breaker: BreakerOptions,
     discovery: DiscoveryOptions,
+    usage: UsageOptions,
     overload: OverloadOptions,
     log: LogOptions,
     metrics: MetricsOptions,

@@ -70,6 +70,18 @@ export const failures = {
     retryable: true,
     help: 'The queue is at `queue.limit`; add slots or backends, or raise the limit.',
   },
+  'tokens-per-minute': {
+    status: 429,
+    blame: 'client',
+    retryable: true,
+    help: 'The client has used the tokens it is granted a minute (`tokensPerMinute`); `Retry-After` says when enough are free.',
+  },
+  'tokens-per-day': {
+    status: 429,
+    blame: 'client',
+    retryable: true,
+    help: 'The client has used the tokens it is granted a day (`tokensPerDay`); `Retry-After` says when enough are free.',
+  },
   'too-many-waiting': {
     status: 429,
     blame: 'client',

@@ -173,6 +173,8 @@ export interface RequestFinished {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly usage: Usage;
+  /** Tokens of the prompt as they were estimated before it was sent; absent when it was not read. */
+  readonly promptEstimate?: number;
 }
 
 /** An attempt that is over, of a request whose trace is recorded; nothing is told of others. */

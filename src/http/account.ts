@@ -4,6 +4,8 @@ import type { Emit, RequestFinished } from '../core/events.ts';
 import type { BackendId, ClientId, Clock, Millis, ModelName, Phase, RouteReason, Usage } from '../core/types.ts';
 import type { Meter } from '../dialects/dialect.ts';
 import type { Band } from '../core/grants.ts';
+import type { Reservation } from '../core/quota.ts';
+import { spentBy } from '../core/spent.ts';
 import type { Exchange } from './exchange.ts';
 import { saneRequestId, traceIdOf } from './headers.ts';
 
@@ -31,6 +33,11 @@ export class Account {
   firstByteMs: Millis | null = null;
   bytesIn = 0;
   usage: Usage = {};
+  promptEstimate: number | null = null;
+  /** What is reserved of the client's tokens; settled at the end. */
+  reserved: Reservation | null = null;
+  /** What the client is told of its tokens: names and values in turn. */
+  quotaHeaders: readonly string[] = [];
   /** Watches the answer that passes at the moment, so that who looks at running requests sees how far they are. */
   meter: Pick<Meter, 'outputSoFar'> | null = null;
 
@@ -50,18 +57,22 @@ export class Account {
     const tell = (): void => {
       const gone = exchange.hasLeft && this.outcome === 'ok' ? this.phase : null;
       if (gone !== null) this.outcome = exchange.hasStalled ? 'client-stalled' : 'client-gone';
-      emit(
-        this.#finished({
-          method,
-          address,
-          headers,
-          trace,
-          priority: exchange.client.grant.priority,
-          gone,
-          bytesOut: exchange.bytesOut,
-          durationMs: clock.now() - this.startedAt,
-        }),
-      );
+      const now = clock.now();
+      const finished = this.#finished({
+        method,
+        address,
+        headers,
+        trace,
+        priority: exchange.client.grant.priority,
+        gone,
+        bytesOut: exchange.bytesOut,
+        durationMs: now - this.startedAt,
+      });
+      if (this.reserved !== null) {
+        const { outputTokens, promptTokens } = spentBy(finished);
+        this.reserved.settle(promptTokens + outputTokens, now);
+      }
+      emit(finished);
     };
     exchange.onClose = tell;
   }
@@ -106,6 +117,7 @@ export class Account {
       bytesIn: this.bytesIn,
       bytesOut: end.bytesOut,
       usage: this.usage,
+      ...(this.promptEstimate === null ? {} : { promptEstimate: this.promptEstimate }),
     };
   }
 }

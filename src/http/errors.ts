@@ -29,7 +29,7 @@ function answerRendered(exchange: Exchange, rendered: Rendered, outcome: Failure
   if (exchange.hasLeft) return;
   const headers: string[] = [];
   for (const [name, value] of Object.entries(rendered.headers)) headers.push(spelled(name), value);
-  headers.push('X-Request-Id', account.requestId);
+  headers.push('X-Request-Id', account.requestId, ...account.quotaHeaders);
   // The rest of a body we refused to read would otherwise have to be read to keep the connection.
   // Who has had its time to send gets no more of it.
   const hasHadItsTime = outcome === 'receive-timeout';

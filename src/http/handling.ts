@@ -6,6 +6,7 @@ import type { Emit } from '../core/events.ts';
 import type { Fleet } from '../core/fleet.ts';
 import { createModelRules, type ModelRulesOptions } from '../core/model-rules.ts';
 import type { PlacementOptions } from '../core/placement.ts';
+import { createQuotas } from '../core/quota.ts';
 import { createQuarantine, type QuarantineOptions } from '../core/quarantine.ts';
 import { createRetry, type RetryOptions } from '../core/retry.ts';
 import type { Scheduler } from '../core/scheduler.ts';
@@ -59,6 +60,7 @@ export function createHandling(
   const client = (id: BackendId) => backends.client(id);
   const hash = keyedHash();
   const quarantine = createQuarantine(quarantineOptions);
+  const quotas = createQuotas();
   const known = {
     client,
     catalogue,
@@ -104,6 +106,7 @@ export function createHandling(
     const travel = {
       ...shared,
       resumer,
+      quotas,
       hash,
       limits,
       pressure,

@@ -81,6 +81,7 @@ export function ownHeaders(account: Account, { backend, reason }: Pick<Lease, 'b
     reason,
     'X-Llamero-Attempts',
     String(account.attempts),
+    ...account.quotaHeaders,
   ];
 }
 

@@ -4,9 +4,12 @@
  */
 import { GatewayError, type FailureCode } from '../core/errors.ts';
 import { bands } from '../core/grants.ts';
+import type { Quotas, QuotaState } from '../core/quota.ts';
 import { isUnsent, type Retry } from '../core/retry.ts';
 import type { Lease, Scheduler } from '../core/scheduler.ts';
+import { expectedSpend } from '../core/spent.ts';
 import type { BackendId, Clock, Job, Millis } from '../core/types.ts';
+import { quotaHeaders } from '../dialects/quota-headers.ts';
 import type { Dialect, Reading, Route } from '../dialects/dialect.ts';
 import { openAccount, type Account } from './account.ts';
 import { attempt, type AttemptDependencies, type FailedAttempt, type Traveller } from './attempt.ts';
@@ -30,6 +33,7 @@ export interface JourneyDependencies extends AttemptDependencies {
   readonly streams: StreamOptions;
   readonly book: RuleBook;
   readonly isRemote: IsRemote;
+  readonly quotas: Quotas;
   /** Answers a request that only takes a model out of memory: it needs no slot, and concerns more than one backend. */
   readonly unload: (visit: Visit, body: Buffer, reading: Reading) => Promise<void>;
 }
@@ -67,6 +71,7 @@ export async function journey(
       await dependencies.unload({ exchange, route, dialect, account, clock, parameter: null }, body, reading);
       return;
     }
+    reserve({ account, exchange, reading, dialect }, dependencies);
     pulse = startPulse({ exchange, route, reading, account, clock, wallNow }, streams);
     const job = jobOf(reading, exchange, account);
     let identity: string | null = null;
@@ -83,6 +88,24 @@ export async function journey(
   } finally {
     pulse?.stop();
   }
+}
+
+/** What the request will probably take of what its client is granted. Throws when that is used up. */
+function reserve(
+  { account, dialect, exchange, reading }: Pick<Traveller, 'account' | 'dialect' | 'exchange' | 'reading'>,
+  { clock, quotas, wallNow }: JourneyDependencies,
+): void {
+  const { client } = exchange;
+  account.promptEstimate = reading.promptTokens;
+  const tell = (state: QuotaState) => (account.quotaHeaders = quotaHeaders(dialect.name, state, wallNow()));
+  const now = clock.now();
+  try {
+    account.reserved = quotas.reserve(client, expectedSpend(reading), now);
+  } catch (error) {
+    tell(quotas.state(client, now)!);
+    throw error;
+  }
+  if (account.reserved !== null) tell(account.reserved.state);
 }
 
 function jobOf(reading: Reading, exchange: Exchange, account: Account): Job {

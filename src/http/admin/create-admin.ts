@@ -1,6 +1,7 @@
 /** The admin API put together: what it shows, what it does, who may, and the page. */
 import type { BackendSpec } from '../../core/backend.ts';
 import type { Event, Emit } from '../../core/events.ts';
+import type { UsageRow } from '../../core/ledger.ts';
 import type { Fleet } from '../../core/fleet.ts';
 import type { Roster } from '../../core/roster.ts';
 import type { Scheduler } from '../../core/scheduler.ts';
@@ -25,6 +26,7 @@ export interface AdminDependencies
   readonly fleet: Fleet;
   readonly roster: Roster;
   readonly scheduler: Scheduler;
+  readonly usage: { rows(since?: string): readonly UsageRow[] };
   /** Checks the fields of a backend as the configuration would: the spec, or what is wrong. */
   readonly readBackend: (fields: Readonly<Record<string, unknown>>) => Promise<BackendSpec | string>;
 }
@@ -57,6 +59,7 @@ export function createAdmin(dependencies: AdminDependencies, options: GuardOptio
       const now = clock.now();
       return scheduler.decisions().map((decision) => showDecision(decision, now));
     },
+    usage: (since) => dependencies.usage.rows(since),
     dismiss: (id, error) => scheduler.dismiss(id, error),
   };
   const handlers = createHandlers({ controls, version, views, work });

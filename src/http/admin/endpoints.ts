@@ -200,6 +200,17 @@ export const endpoints = {
     }),
     answer: shapes.Decisions,
   },
+  getUsage: {
+    method: 'GET',
+    path: '/gateway/usage',
+    summary: 'Who has used how many tokens of which model.',
+    access: 'read',
+    query: Type.Object({
+      since: text('The first day, `2026-11-25`; all that are kept without it.'),
+      by: text('`client`, `model` or `day`: one sum for each. Without it, one for each of the three together.'),
+    }),
+    answer: shapes.Usage,
+  },
   getConfig: {
     method: 'GET',
     path: '/gateway/config',

@@ -1,4 +1,6 @@
 /** What each endpoint of the admin API does. */
+import type { UsageRow } from '../../core/ledger.ts';
+import { showUsage } from './usage.ts';
 import { GatewayError } from '../../core/errors.ts';
 import type { BackendId } from '../../core/types.ts';
 import type { Exchange } from '../exchange.ts';
@@ -27,6 +29,8 @@ export interface Controls {
   /** Every option as it counts now, without secrets. */
   readonly config: () => Record<string, unknown>;
   readonly logLevel: { get(): LogLevel['level']; set(level: LogLevel['level']): void };
+  /** Who used what, of that day and later. */
+  readonly usage: (since?: string) => readonly UsageRow[];
   /** The last routing decisions, newest first. */
   readonly decisions: () => readonly Decision[];
   /** Refuses a request that waits. False when none of this id does. */
@@ -89,6 +93,7 @@ export function createHandlers({ controls, version, views, work }: HandlersDepen
     listModels: () => ({ models: [...views.models()] }),
     getQueue: () => views.queue(),
     ...requestHandlers({ controls, views }),
+    getUsage: ({ query }) => ({ usage: showUsage(controls.usage, query) }),
     getConfig: () => ({ config: controls.config() }),
     async reload() {
       const { messages, ok } = await controls.reload();

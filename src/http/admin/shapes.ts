@@ -266,6 +266,20 @@ export type Decision = Static<typeof Decision>;
 export const Decisions = Type.Object({ decisions: Type.Array(Decision) });
 export type Decisions = Static<typeof Decisions>;
 
+export const UsageRow = Type.Object({
+  day: nullable(Type.String({ description: 'UTC; null in a sum over days.' })),
+  client: nullable(Type.String({ description: 'Null in a sum over clients.' })),
+  model: nullable(Type.String({ description: 'Null in a sum over models.' })),
+  requests: Type.Number({ description: 'That reached a backend.' }),
+  aborted: Type.Number({ description: 'Of them, those whose client did not wait for the end.' }),
+  prompt_tokens: Type.Number(),
+  output_tokens: Type.Number(),
+});
+export type UsageRow = Static<typeof UsageRow>;
+
+export const Usage = Type.Object({ usage: Type.Array(UsageRow) });
+export type Usage = Static<typeof Usage>;
+
 export const RequestDetail = Type.Object({
   active: nullable(ActiveRequest),
   finished: nullable(FinishedRequest),
