@@ -206,7 +206,16 @@ function apply(config: Config, before: Config, rooms: Rooms): void {
 }
 
 /** Sections of which a change is not seen until the next start. */
-const fixedSections = ['admin', 'metrics', 'overload', 'quarantine', 'slowClients', 'shutdown', 'simulate', 'usage'] as const;
+const fixedSections = [
+  'admin',
+  'metrics',
+  'overload',
+  'quarantine',
+  'slowClients',
+  'shutdown',
+  'simulate',
+  'usage',
+] as const;
 
 function differ(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) !== JSON.stringify(b);

@@ -23,7 +23,7 @@ export async function usageCommand(argv: readonly string[], io: Io): Promise<num
   const client = createAdminClient(read.loaded.config.admin, given('token'));
   const query = new URLSearchParams();
   for (const name of ['since', 'by']) if (given(name) !== undefined) query.set(name, given(name)!);
-  const answer = await client.get<Usage>(`/gateway/usage?${query}`);
+  const answer = await client.get<Usage>(`/gateway/usage?${query.toString()}`);
   if (!answer.ok) {
     io.stderr.write(`llamero: ${client.address} ${answer.problem}\n`);
     return 1;
@@ -63,5 +63,6 @@ function table(usage: readonly UsageRow[]): string {
   const [header, ...cells] = cellsOf(usage);
   const rows = [header!.map((name) => name.replace('_', ' ')), ...cells.map((row) => row.map(printable))];
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')}`.trimEnd()).join('\n') + '\n';
+  const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  '));
+  return `${lines.map((line) => line.trimEnd()).join('\n')}\n`;
 }

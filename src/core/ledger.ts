@@ -77,7 +77,11 @@ export function createLedger(): Ledger {
     restore(rows) {
       for (const row of rows) add(row);
     },
-    rows: (since = '') => [...days.keys()].filter((day) => day >= since).sort().flatMap(ofDay),
+    rows: (since = '') =>
+      [...days.keys()]
+        .filter((day) => day >= since)
+        .sort()
+        .flatMap(ofDay),
     ofDay,
     takeChanged() {
       const taken = [...changed];

@@ -12,7 +12,8 @@ export function showUsage(rows: (since?: string) => readonly UsageRow[], { by, s
   if (since !== undefined && !/^\d{4}-\d\d-\d\d$/.test(since)) {
     throw new Problem(400, '`since` is a day: 2026-11-25');
   }
-  if (by === undefined) return rows(since).map(({ day, client, model, ...sums }) => shown({ day, client, model }, sums));
+  if (by === undefined)
+    return rows(since).map(({ day, client, model, ...sums }) => shown({ day, client, model }, sums));
   if (by !== 'client' && by !== 'model' && by !== 'day') throw new Problem(400, '`by` is `client`, `model` or `day`');
   const none = { day: null, client: null, model: null };
   return usageBy(rows(since), by).map(({ name, ...sums }) => shown({ ...none, [by]: name }, sums));
