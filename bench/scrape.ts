@@ -45,7 +45,7 @@ function metricsWith(seriesBudget: number): Metrics {
   const options = { ...Value.Create(MetricsOptions), seriesBudget };
   const queue = {
     limit: 1000,
-    jobs: Array.from({ length: 1000 }, (_, index) => ({ model: models[index % MODELS]!, bytes: 5000 })),
+    jobs: Array.from({ length: 1000 }, (_, index) => ({ model: models[index % MODELS]!, bytes: 5000, priority: 1 })),
   };
   const metrics = createMetrics(
     {

@@ -41,6 +41,7 @@ const paths = [
   'docs/admin.md',
   'docs/api.md',
   'docs/architecture.md',
+  'docs/fairness.md',
   'docs/operations.md',
   'docs/reliability.md',
   'docs/routing.md',

@@ -15,6 +15,12 @@ export const seen = {
     help: 'Memory the bodies of waiting requests take.',
     labels: ['model'],
   },
+  queueBandDepth: {
+    name: 'llamero_queue_band_depth',
+    type: 'gauge',
+    help: 'Requests waiting for a slot, by the band of the queue.',
+    labels: ['priority'],
+  },
   queueLimit: {
     name: 'llamero_queue_limit',
     type: 'gauge',

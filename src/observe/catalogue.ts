@@ -74,7 +74,16 @@ export const defaultBuckets: Readonly<Record<BucketName, readonly number[]>> = {
 const rewrites = ['alias', 'fallback', 'num-ctx', 'keep-alive'] as const satisfies readonly RewriteKind[];
 const phases = ['receiving', 'queued', 'connecting', 'waiting', 'streaming'] as const;
 const routeReasons = ['only', 'warm', 'sticky', 'least-busy', 'cold', 'policy', 'placement'] as const;
-const rejections = ['queue-full', 'queue-timeout', 'no-backend', 'unknown-model', 'shutting-down'] as const;
+const rejections = [
+  'queue-full',
+  'queue-timeout',
+  'too-many-waiting',
+  'tokens-per-minute',
+  'tokens-per-day',
+  'no-backend',
+  'unknown-model',
+  'shutting-down',
+] as const;
 
 /** Counters and histograms fed by events. */
 export const told = {

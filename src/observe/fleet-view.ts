@@ -13,7 +13,7 @@ export interface FleetView {
   readonly queue: {
     /** How many may wait. */
     readonly limit: number;
-    readonly jobs: readonly Pick<WaitingView, 'model' | 'bytes'>[];
+    readonly jobs: readonly Pick<WaitingView, 'model' | 'bytes' | 'priority'>[];
   };
   /** None when absent. */
   readonly required?: readonly Pick<RequiredModel, 'model' | 'wanted' | 'holders'>[];

@@ -1,4 +1,5 @@
 /** What is true at the moment of a scrape: the fleet, the queue, the process, the configuration. */
+import { bands } from '../core/grants.ts';
 import { Counter, Gauge } from 'prom-client';
 import { backendStates, type BackendState, type BreakerState } from '../core/events.ts';
 import type { BackendId, ModelName } from '../core/types.ts';
@@ -65,7 +66,9 @@ function readFleet(fleet: FleetView, add: Put, { modelLabel, isSimulated }: Gaug
   // The series without a model are always there, so that the sum over an empty queue is 0 and not nothing.
   add('queueDepth', { model: '' }, 0);
   add('queueBytes', { model: '' }, 0);
-  for (const { bytes, model } of fleet.queue.jobs) {
+  for (const priority of bands) add('queueBandDepth', { priority }, 0);
+  for (const { bytes, model, priority } of fleet.queue.jobs) {
+    add('queueBandDepth', { priority: bands[priority] ?? bands[0] }, 1);
     add('queueDepth', { model: modelLabel(model) }, 1);
     add('queueBytes', { model: modelLabel(model) }, bytes);
   }

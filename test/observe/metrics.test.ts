@@ -214,7 +214,10 @@ describe('gauges', () => {
       ],
       queue: {
         limit: 30,
-        jobs: [...Array.from({ length: 5 }, () => ({ model: 'llama3.2:3b', bytes: 100 })), { model: null, bytes: 7 }],
+        jobs: [
+          ...Array.from({ length: 5 }, () => ({ model: 'llama3.2:3b', bytes: 100, priority: 1 })),
+          { model: null, bytes: 7, priority: 1 },
+        ],
       },
     };
     const metrics = metricsWith({ view: () => view, isSimulated: (id) => id === 'gpu2' });
