@@ -100,19 +100,12 @@ export class Shares {
   admit(job: Job, now: Millis): Charge {
     const tab = this.#tabFor(job);
     visit(tab, now);
-    return this.charge(job);
+    return charge(tab, job);
   }
 
   /** It goes there after it has waited. */
   charge(job: Job): Charge {
-    const tab = this.#tabFor(job);
-    const { pool } = tab;
-    const tokens = expectedTokens(job, pool);
-    pool.level = Math.max(pool.level, tab.counter);
-    tab.counter += tokens / tab.weight;
-    tab.running += 1;
-    pool.running += 1;
-    return { tab, tokens };
+    return charge(this.#tabFor(job), job);
   }
 
   settle({ tab, tokens }: Charge, job: Job, outcome: Outcome): void {
@@ -182,6 +175,16 @@ export class Shares {
     for (const { inUse } of group.pools.values()) if (inUse > 0) return;
     if (this.#groups.get(group.key) === group) this.#groups.delete(group.key);
   }
+}
+
+function charge(tab: Tab, job: Job): Charge {
+  const { pool } = tab;
+  const tokens = expectedTokens(job, pool);
+  pool.level = Math.max(pool.level, tab.counter);
+  tab.counter += tokens / tab.weight;
+  tab.running += 1;
+  pool.running += 1;
+  return { tab, tokens };
 }
 
 function isUsed(tab: Tab | undefined): boolean {
