@@ -149,6 +149,21 @@ describe('reading a body', () => {
     }
   });
 
+  it('refuses what would take long to read, before it does', () => {
+    const many = (piece: string) => piece.repeat(Math.ceil((2 * 1024 * 1024) / piece.length));
+    for (const body of [
+      `{"model":"a","messages":[${many('{},').repeat(5)}{}]}`,
+      `{"model":"a","options":{"num_ctx":${many('1')}}}`,
+      `{"model":"a","keep_alive":"${many('1h')}"}`,
+      `{"model":"${many('\\u0020')}a"}`,
+      `{"model":"a","messages":[{"content":"${many('\\\\')}"}]}`,
+      `{"model":"a","x":${many('[')}`,
+    ])
+      assert.throws(() => read('/api/chat', body), { code: 'bad-request' }, body.slice(0, 50));
+    const honest = `{"messages":[{"content":"${many('he said \\"hi\\" to everybody and went on ')}"}],"model":"a","${many('\\u0061')}":1}`;
+    assert.equal(read('/api/chat', honest).model, 'a:latest');
+  });
+
   it('refuses an object of more members than any request has', () => {
     const members = (count: number) => Array.from({ length: count }, () => '"model":"a"').join(',');
     assert.equal(read('/api/chat', `{${members(10_000)}}`).model, 'a:latest');
