@@ -63,7 +63,7 @@ async function troubles({ gateway, herd }: Stage): Promise<void> {
   unsupervise();
 }
 
-/** A third are as usual. */
+/** A quarter are as usual. */
 function wish(luck: () => number): PartialWish {
   const chance = luck();
   if (chance < 0.05) return { voice: 'copy', stream: false, pieces: 0 };
@@ -72,10 +72,11 @@ function wish(luck: () => number): PartialWish {
   const voice = oneOf(['chat', 'generate', 'openai', 'anthropic', 'embed'] as const, luck);
   const stream = voice !== 'embed' && luck() < 0.6;
   const usual = { voice, stream, pieces: 10, everyMs: 3, delayMs: luck() * 10 };
-  if (chance < 0.3) return { ...usual, fault: { kind: 'status', at: 0, status: 429 } };
-  if (chance < 0.4) return { ...usual, fault: fault(luck) };
-  if (chance < 0.5) return { ...usual, leave: { afterMs: luck() * 40 } };
-  if (chance < 0.6 && stream) return { ...usual, everyMs: 100, pieces: 20, leave: { afterPieces: 2, afterMs: 0 } };
+  // More than the budget has retries for.
+  if (chance < 0.42) return { ...usual, fault: { kind: 'status', at: 0, status: 429 } };
+  if (chance < 0.52) return { ...usual, fault: fault(luck) };
+  if (chance < 0.62) return { ...usual, leave: { afterMs: luck() * 40 } };
+  if (chance < 0.72 && stream) return { ...usual, everyMs: 100, pieces: 20, leave: { afterPieces: 2, afterMs: 0 } };
   return usual;
 }
 
