@@ -202,5 +202,9 @@ describe('the pages together', () => {
     };
     const argued = all(page('docs/decisions/0006-dependencies.md'), /^\| `([\w@/-]+)` \|/gm);
     assert.deepEqual(argued.sort(), Object.keys(dependencies).sort());
+    const counted = ['nine', 'ten', 'eleven', 'twelve', 'thirteen', 'fourteen', 'fifteen'][
+      Object.keys(dependencies).length - 9
+    ];
+    assert.match(page('README.md'), new RegExp(`\\b${counted} runtime packages`));
   });
 });
