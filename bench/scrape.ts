@@ -49,7 +49,7 @@ function metricsWith(seriesBudget: number): Metrics {
   };
   const metrics = createMetrics(
     {
-      view: () => ({ backends, queue }),
+      view: () => ({ auth: {}, backends, queue }),
       isKnownModel: () => true,
       isSimulated: () => false,
       wallNow: () => 0,

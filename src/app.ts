@@ -8,6 +8,7 @@ import { write } from './config/effective.ts';
 import { configSchema, type Config } from './config/schema.ts';
 import type { BackendSpec } from './core/backend.ts';
 import { createCatalogue, type Catalogue } from './core/catalogue.ts';
+import type { AuditEntry } from './core/audit-entry.ts';
 import { createFleet, type BackendView, type Fleet } from './core/fleet.ts';
 import { createPolicy, policyName } from './core/policies/choice.ts';
 import { createRoster, type Roster } from './core/roster.ts';
@@ -17,7 +18,7 @@ import { watchLeases } from './core/wedge.ts';
 import { dialects } from './dialects/index.ts';
 import { createAdmin, type Admin } from './http/admin/create-admin.ts';
 import type { ReloadResult } from './http/admin/handlers.ts';
-import { createAuthenticate } from './http/authenticate.ts';
+import { createAuthenticate, type Authenticate } from './http/authenticate.ts';
 import { createDoor } from './http/door.ts';
 import type { Exchange } from './http/exchange.ts';
 import { createHandling } from './http/handling.ts';
@@ -29,11 +30,14 @@ import type { Listener } from './http/listener.ts';
 import { TurnEnd } from './http/open-exchanges.ts';
 import { createPressure, type Pressure } from './http/pressure.ts';
 import { createAdminListener, createPublicListener, type Serve, type ServeUnknown } from './http/server.ts';
+import { changingRoutes } from './http/scopes.ts';
 import { createStop } from './http/stop.ts';
 import { beginTrace } from './http/trace.ts';
 import { createIdentity, type Identity } from './identity/identity.ts';
+import { createAudit } from './observe/audit.ts';
 import type { Log } from './observe/log.ts';
 import { createObservers, type Observers } from './observe/observers.ts';
+import { appendAudit } from './store/audit-file.ts';
 import { createLearntFile, type LearntFile } from './store/learnt-file.ts';
 import { createUsageFiles, type UsageFiles } from './store/usage-files.ts';
 import type { System } from './system.ts';
@@ -88,6 +92,7 @@ interface Rooms extends Observers {
   readonly pressure: Pressure;
   readonly roster: Roster;
   readonly upkeep: Upkeep;
+  readonly authenticate: Authenticate;
   readonly identity: Identity;
   readonly learntFile: LearntFile;
   readonly usage: UsageFiles;
@@ -98,6 +103,7 @@ export function createApp(config: Config, context: AppContext, system: System): 
   const { backends, emit, fleet, identity, learntFile, log, metrics, pressure, roster, scheduler } = rooms;
   const { tracing, upkeep } = rooms;
   const state: State = { config, isStopping: false, discovery: discover(context.backends, config, rooms) };
+  keepAudit(rooms, state);
   const { admin, publicListener, adminListener } = createListeners(rooms, state);
   roster.configure(context.backends);
 
@@ -190,6 +196,17 @@ function discover(specs: readonly BackendSpec[], config: Config, { context, log,
   );
 }
 
+/** Adds to the audit file, while there is one, what is worth an entry. */
+function keepAudit({ log, subscribe, system }: Rooms, state: State): void {
+  const append = (entry: AuditEntry) => {
+    const file = state.config.log.audit;
+    if (file === undefined) return;
+    appendAudit(file, entry).catch(({ message }: Error) => log.say('error', 'audit', { reason: message }));
+  };
+  const changes = changingRoutes(Object.values(dialects));
+  subscribe(createAudit({ wallNow: system.wallNow, append, changes }));
+}
+
 /** What each room can change while it runs. */
 function apply(config: Config, before: Config, rooms: Rooms): void {
   const { backends, fleet, identity, learntFile, log, scheduler, system, upkeep } = rooms;
@@ -245,6 +262,7 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
         backends: fleet.view(),
         queue: { limit: scheduler.view().limit, jobs: scheduler.waiting() },
         required: upkeep.required.view(),
+        auth: authenticate.outcomes,
       }),
       urlOf: (id) => fleet.view().find((view) => view.id === id)?.spec.url ?? null,
       isKnownModel: (name) => catalogue.find(name) !== null,
@@ -278,8 +296,9 @@ function createRooms(config: Config, context: AppContext, system: System): Rooms
     { clock, wallNow: system.wallNow, complain: (message) => log.say('error', 'clients', { reason: message }) },
     config,
   );
+  const authenticate = createAuthenticate(identity);
   const parts = { fleet, catalogue, scheduler, backends, pressure, roster, upkeep, identity, learntFile, usage };
-  return { config, context, system, ...observers, ...parts };
+  return { config, context, system, ...observers, ...parts, authenticate };
 }
 
 interface Listeners {
@@ -328,8 +347,13 @@ function createListeners(rooms: Rooms, state: State): Listeners {
     keepAliveTimeoutMs: listen.keepAliveTimeout,
   };
   const door = createDoor({ ...listen, hostname: hostname() });
-  const authenticate = createAuthenticate(identity);
-  const entrance = createEntrance({ authenticate, bound: (own) => identity.bound(own), clock, emit });
+  const entrance = createEntrance({
+    authenticate: rooms.authenticate,
+    bound: (own) => identity.bound(own),
+    addressQuota: () => state.config.clients.requests,
+    clock,
+    emit,
+  });
   const handlers = { serve, serveUnknown, door, entrance };
   const publicListener = createPublicListener(Object.values(dialects), own, handlers, { ...options, tls: listen.tls });
   const admin = createOperations(rooms, state, { exchanges: () => publicListener.open, notReady });

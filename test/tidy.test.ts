@@ -26,7 +26,7 @@ const walls: Readonly<Record<string, Wall>> = {
   http: {
     rooms: ['core', 'dialects'],
     types: ['backends', 'identity'],
-    packages: ['typebox', 'typebox/value', 'fastify', 'node:*'],
+    packages: ['typebox', 'typebox/value', 'fastify', '@fastify/rate-limit', 'node:*'],
   },
   observe: {
     rooms: ['core'],
@@ -55,6 +55,7 @@ const libraryFiles: Readonly<Record<string, string>> = {
   fastify: 'src/http/server.ts',
   ajv: 'src/config/validate.ts',
   jose: 'src/identity/tokens.ts',
+  '@fastify/rate-limit': 'src/http/request-limits.ts',
   '@opentelemetry/sdk-trace-base': 'src/observe/otlp.ts',
 };
 

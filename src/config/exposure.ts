@@ -21,10 +21,11 @@ export function exposureProblems({ config, origins }: Pick<LoadedConfig, 'config
       '`auth: required` needs `clients.keys`, `clients.authorizedKeys` or `clients.tokens`: nobody could come in';
     problems.push({ origin: origin('auth'), message });
   }
-  if (admin.token === undefined && !isOwnAddress(admin.address)) {
+  // Without a token nothing can be changed from elsewhere; where the gateway is open on purpose, everybody may look.
+  if (admin.token === undefined && auth !== 'open' && !isOwnAddress(admin.address)) {
     const message =
       '`admin.address` can be reached from other machines: set `admin.token`, or LLAMERO_ADMIN_TOKEN, which operators then send ' +
-      'to change something';
+      'to look and to change something';
     problems.push({ origin: origin('admin.address'), message });
   }
   return problems;

@@ -102,6 +102,17 @@ export type Event =
       /** What was in the way; null when nothing was. */
       readonly error: string | null;
     }
+  /** Somebody used the admin API to change something, or was refused. */
+  | {
+      readonly kind: 'operated';
+      /** Method and template, e.g. `POST /gateway/backends`. */
+      readonly what: string;
+      /** What the path names; null when nothing. */
+      readonly target: string | null;
+      /** `ok`, or the status of the refusal. */
+      readonly outcome: string;
+      readonly address: string;
+    }
   | { readonly kind: 'config-reloaded'; readonly ok: boolean; readonly message: string }
   /** The operator's rules have changed a request before it was sent on. */
   | {

@@ -40,7 +40,7 @@ export interface Authenticate {
    */
   identify(request: IncomingMessage, route: Route | null): Identified | Promise<Identified>;
   /** How often each ended so, since the start. */
-  readonly outcomes: Readonly<Record<AuthOutcome, number>>;
+  readonly outcomes: Record<AuthOutcome, number>;
 }
 
 /** Sentences for people: what went wrong, and what to do. None says anything of the credential. */

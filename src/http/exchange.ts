@@ -138,6 +138,8 @@ export class NodeExchange implements Exchange, Member {
   trace: RequestTrace | null = null;
   readonly request: IncomingMessage;
   client: Client;
+  /** Fields of the answer that say something of the client rather than of the answer. */
+  ownFields: readonly string[] | null = null;
   readonly #response: ServerResponse;
   #left: ClientDeparture | null = null;
   hasLeft = false;
@@ -222,7 +224,8 @@ export class NodeExchange implements Exchange, Member {
       response.removeHeader('connection');
     }
     const bodiless = this.method === 'HEAD' || status === 204 || status === 304;
-    const fields = withOrigin(headers, this.#allowOrigin);
+    const own = this.ownFields === null ? headers : [...headers, ...this.ownFields];
+    const fields = withOrigin(own, this.#allowOrigin);
     const all = length === null || status === 204 ? fields : [...fields, 'Content-Length', String(length)];
     response.writeHead(status, all as string[]);
     this.#framing = bodiless ? 'none' : length === null && response.chunkedEncoding ? 'chunked' : 'plain';

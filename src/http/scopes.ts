@@ -1,6 +1,6 @@
 /** What each route needs. A route that nobody thought of here needs the right to change things. */
 import type { Scope } from '../core/grants.ts';
-import type { Route } from '../dialects/dialect.ts';
+import type { Dialect, Route } from '../dialects/dialect.ts';
 
 const endpoints: Readonly<Record<string, Scope>> = {
   tags: 'models:read',
@@ -29,4 +29,10 @@ export function scopeOf(route: Route | null): Scope | null {
 /** Whether the route is somebody else's computer's, whatever the model. */
 export function needsCloud(route: Route | null): boolean {
   return route?.endpoint === 'web-search' || route?.endpoint === 'web-fetch';
+}
+
+/** Those that change something, by method and template: what is worth an entry in the audit. */
+export function changingRoutes(dialects: readonly Dialect[]): ReadonlySet<string> {
+  const changing = dialects.flatMap(({ routes }) => routes.filter((route) => scopeOf(route) === 'models:write'));
+  return new Set(changing.filter(({ method }) => method !== 'HEAD').map(({ method, path }) => `${method} ${path}`));
 }

@@ -8,6 +8,7 @@ import { answerProblem, Problem } from './admin/problem.ts';
 import { preflightHeaders, withOrigin, type Admission, type Door } from './door.ts';
 import { withoutPathKey } from './credential.ts';
 import type { Entrance } from './entrance.ts';
+import { limitRequests } from './request-limits.ts';
 import { OpenExchanges } from './open-exchanges.ts';
 import { asListener, type Listener } from './listener.ts';
 import { NodeExchange, type Exchange, type FlowLimits } from './exchange.ts';
@@ -50,6 +51,7 @@ export function createPublicListener(
   const bound: Bound = { isLoopback: false };
   const open = new OpenExchanges<NodeExchange>();
   const methods = new Methods();
+  const count = limitRequests(app);
   const admit = (request: FastifyRequest) => door.admit(request.headers, bound.isLoopback);
   const takeOver = (request: FastifyRequest, reply: FastifyReply, admission: Admission) => {
     const exchange = new NodeExchange(request.raw, reply.raw, options.flow, originOf(admission));
@@ -70,7 +72,7 @@ export function createPublicListener(
         const exchange = takeOver(request, reply, admission);
         const params = request.params as Record<string, string>;
         const parameter = Object.values(params)[0] ?? null;
-        const entered = entrance.enter(exchange, route);
+        const entered = entrance.enter(exchange, route, count);
         if (entered === true) serve(exchange, route, dialect, parameter);
         else if (entered !== false) void entered.then((isIn) => isIn && serve(exchange, route, dialect, parameter));
       };
@@ -95,7 +97,7 @@ export function createPublicListener(
         const query = request.url.split('?')[1] ?? '';
         if (isIn && !serveUnknown(exchange, path, query)) refuse(null, reply, originOf(admission));
       };
-      const entered = entrance.enter(exchange, path);
+      const entered = entrance.enter(exchange, path, count);
       if (typeof entered === 'boolean') onward(entered);
       else void entered.then(onward);
     }

@@ -27,6 +27,12 @@ export const seen = {
     help: 'Requests that may wait for a slot at once (queue.limit).',
     labels: [],
   },
+  auth: {
+    name: 'llamero_auth_total',
+    type: 'counter',
+    help: 'Requests by how their client was known (key, cli, token, user, anonymous) or why they were refused before they were served.',
+    labels: ['outcome'],
+  },
   inFlight: {
     name: 'llamero_inflight_requests',
     type: 'gauge',

@@ -10,6 +10,8 @@ export type BackendView = Pick<
 
 export interface FleetView {
   readonly backends: readonly BackendView[];
+  /** How often requests were let in or refused, by outcome: a closed set. */
+  readonly auth: Readonly<Record<string, number>>;
   readonly queue: {
     /** How many may wait. */
     readonly limit: number;

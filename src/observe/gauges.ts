@@ -73,6 +73,7 @@ function readFleet(fleet: FleetView, add: Put, { modelLabel, isSimulated }: Gaug
     add('queueBytes', { model: modelLabel(model) }, bytes);
   }
   add('queueLimit', {}, fleet.queue.limit);
+  for (const [outcome, count] of Object.entries(fleet.auth)) add('auth', { outcome }, count);
   for (const view of fleet.backends) {
     const backend = view.id;
     let withoutModel = view.inFlight;

@@ -113,6 +113,13 @@ const writers: { readonly [Kind in Event['kind']]: Writer<OfKind<Event, Kind>> |
       ? line('info', 'configuration reloaded', { reason })
       : line('error', 'configuration not reloaded', { reason });
   },
+  operated: ({ what, target, outcome, address }) =>
+    line('info', 'operated', {
+      what,
+      target: target === null ? undefined : plain(target),
+      outcome,
+      client_ip: plain(address),
+    }),
   bug: ({ message, stack }) => {
     const fields = { reason: plain(unquoted(message), 500), stack: framesOf(stack) };
     return line('error', 'bug', fields);

@@ -172,6 +172,7 @@ function count(
     case 'bug':
       series.add('bugs', {}, 1);
       return;
+    case 'operated':
     case 'attempt-traced':
     case 'queued':
     case 'dequeued':

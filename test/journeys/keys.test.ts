@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync, sign } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fakeOllama } from '../support/fake-ollama.ts';
 import { startGateway } from '../support/gateway.ts';
-import { keyFile } from '../support/keys.ts';
+import { keyFile, testFolder } from '../support/keys.ts';
 
 async function setUp(t: TestContext, config = '') {
   const ollama = await fakeOllama(t, { models: ['tiny:latest', 'other:7b', 'big:cloud'] });
@@ -202,5 +205,62 @@ describe('an open gateway', () => {
     assert.equal((await chat({})).status, 401);
     await (await chat({ 'x-user': 'ana@example.org' })).arrayBuffer();
     assert.equal((await finished)['client'], 'user:ana@example.org');
+  });
+});
+
+describe('a limit on requests', () => {
+  it('is per client, is told with every answer, and says when to come again', async (t) => {
+    const { ask, gateway, keys, path } = await setUp(t);
+    await gateway.reload(
+      `clients: {keys: ${JSON.stringify(path)}}\nprofiles: {plain: {requests: {limit: 2, window: 1h}}}`,
+    );
+    const told = async (key: string) => {
+      const answer = await ask('/api/tags', bearer(key));
+      const fields = ['x-ratelimit-limit', 'x-ratelimit-remaining', 'retry-after'].map((name) =>
+        answer.headers.get(name),
+      );
+      return { answer, told: [answer.status, ...fields.slice(0, 2), Number(fields[2]) > 3500] };
+    };
+    assert.deepEqual((await told(keys.ana)).told, [200, '2', '1', false]);
+    assert.deepEqual((await told(keys.ana)).told, [200, '2', '0', false]);
+    const { answer, told: last } = await told(keys.ana);
+    assert.deepEqual(last, [429, '2', '0', true]);
+    assert.match(((await answer.json()) as { error: string }).error, /^too many requests; try again in \d+ s$/);
+    assert.equal((await told(keys.narrow)).answer.status, 200);
+    const free = await ask('/api/tags', bearer(keys.ops));
+    assert.deepEqual([free.status, free.headers.get('x-ratelimit-limit')], [200, null]);
+    assert.equal(await gateway.metric('llamero_auth_total', { outcome: 'rate-limited' }), 1);
+  });
+
+  it('of an address holds whoever asks from there, before anybody looks at a key', async (t) => {
+    const { ask, gateway, keys, path } = await setUp(t);
+    await gateway.reload(`clients: {keys: ${JSON.stringify(path)}, requests: {limit: 3, window: 1h}}`);
+    const statuses = [];
+    for (const key of ['a', 'b', 'c', 'd', keys.ana]) statuses.push((await ask('/api/tags', bearer(key))).status);
+    assert.deepEqual(statuses, [401, 401, 401, 429, 429]);
+    assert.equal((await ask('/livez')).status, 200);
+  });
+});
+
+describe('the ollama command with OLLAMA_AUTH', () => {
+  it('comes in by its own signature, with and without a prefix of the path, and nobody else by it', async (t) => {
+    const ollama = await fakeOllama(t);
+    const folder = await testFolder(t);
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+    const raw = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32);
+    const blob = Buffer.concat([Buffer.from('0000000b7373682d6564323535313900000020', 'hex'), raw]).toString('base64');
+    const file = join(folder, 'authorized_keys');
+    await writeFile(file, `ssh-ed25519 ${blob} ana@desk\n`);
+    const gateway = await startGateway(t, [ollama], { config: `clients: {authorizedKeys: ${JSON.stringify(file)}}` });
+    const send = (method: string, path: string, signedPath = path) => {
+      const ts = Math.floor(Date.now() / 1000);
+      const signature = sign(null, Buffer.from(`${method},${signedPath}?ts=${ts}`), privateKey).toString('base64');
+      return fetch(`${gateway.url}${path}?ts=${ts}`, { method, headers: { authorization: `${blob}:${signature}` } });
+    };
+    assert.equal((await send('GET', '/api/tags')).status, 200);
+    assert.equal((await send('GET', '/k/anything/api/ps', '/api/ps')).status, 200);
+    assert.equal((await send('GET', '/v1/models', '/api/tags')).status, 401);
+    assert.equal(await gateway.metric('llamero_auth_total', { outcome: 'bad-signature' }), 1);
+    assert.equal(await gateway.metric('llamero_auth_total', { outcome: 'cli' }), 2);
   });
 });

@@ -212,6 +212,7 @@ describe('gauges', () => {
         }),
         backend({ id: 'gpu2', resident: null, version: null, slots: Infinity }),
       ],
+      auth: { key: 3, missing: 1 },
       queue: {
         limit: 30,
         jobs: [
@@ -224,6 +225,7 @@ describe('gauges', () => {
     t.after(() => metrics.close());
     const families = await scrape(metrics);
     const value = (name: string, labels: Record<string, string> = {}) => valueOf(families, `llamero_${name}`, labels);
+    assert.equal(value('auth_total', { outcome: 'key' }), 3);
     assert.equal(value('inflight_requests', { backend: 'gpu1', model: 'llama3.2:3b' }), 2);
     assert.equal(value('inflight_requests', { backend: 'gpu1', model: '' }), 1);
     assert.equal(value('inflight_requests', { backend: 'gpu2' }), 0);

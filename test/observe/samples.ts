@@ -108,6 +108,7 @@ export const events: { readonly [Kind in Event['kind']]: OfKind<Event, Kind> } =
     reason: 'backend-error',
   },
   'backend-woken': { kind: 'backend-woken', backend: 'gpu1', model: 'llama3.2:3b', error: null },
+  operated: { kind: 'operated', what: 'POST /gateway/backends', target: null, outcome: 'ok', address: '10.0.0.9' },
   'config-reloaded': { kind: 'config-reloaded', ok: false, message: 'llamero.yaml:3:5 expected a number' },
   bug: { kind: 'bug', message: 'a lease is released once', stack: 'AssertionError: …' },
 };
@@ -127,7 +128,7 @@ export function backend(changes: Partial<BackendView> = {}): BackendView {
 }
 
 export function fleet(...backends: BackendView[]): FleetView {
-  return { backends, queue: { limit: 1000, jobs: [] } };
+  return { backends, auth: { key: 3, missing: 0 }, queue: { limit: 1000, jobs: [] } };
 }
 
 const { garbageCollection: _, ...buckets } = defaultBuckets;

@@ -28,14 +28,22 @@ export function adminRoutes({ emit, feed, guard, handlers, page }: RoutesDepende
   const byName = handlers as unknown as Readonly<Record<string, Handler>>;
   return Object.entries<Endpoint>(endpoints).map(([name, endpoint]) => {
     const answer = special[name as EndpointName] ?? usual(endpoint, byName[name]!);
+    const tell = (request: FastifyRequest, outcome: string) => {
+      if (endpoint.access !== 'change') return;
+      const [target = null] = Object.values(request.params as Record<string, string>);
+      emit({ kind: 'operated', what: `${endpoint.method} ${endpoint.path}`, target, outcome, address: request.ip });
+    };
     return {
       method: endpoint.method,
       path: endpoint.path.replace(/(.)\/$/, '$1'),
       answer: async (request, reply) => {
         try {
           guard(endpoint.access, request.headers);
-          return await answer(request, reply);
+          const answered = await answer(request, reply);
+          tell(request, 'ok');
+          return answered;
         } catch (error) {
+          tell(request, error instanceof Problem ? String(error.status) : 'bug');
           if (error instanceof Problem) return answerProblem(reply, error);
           emit({ kind: 'bug', message: String(error), stack: (error as Error).stack });
           return answerProblem(reply, new Problem(500, 'the gateway made a mistake; its log has the details'));
