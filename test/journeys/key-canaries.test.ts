@@ -65,7 +65,7 @@ describe('a secret', () => {
             '/api/unknown',
             '/nowhere',
           ])
-            await ask(`${path}?token=canary-query`, credential as Record<string, string>);
+            await ask(`${path}?token=canary-query`, credential);
         }
         for (const path of ['/api/chat', '/v1/nothing', '/nowhere', ''])
           await ask(`/k/${key}${path}?token=canary-query`, {});

@@ -34,6 +34,8 @@ function spellings(path: string): string[] {
     `/v1/..%2f${inner}`,
     `/%2e%2e${path}`,
     path.toUpperCase(),
+    `/${first}/${rest.join('/').toUpperCase()}`,
+    `${path}/more`,
     `/${first.toUpperCase()}/${rest.join('/')}`,
     `/${inner.slice(0, -1)}%${last.charCodeAt(0).toString(16)}`,
     `/%${inner.charCodeAt(0).toString(16)}${inner.slice(1)}`,
