@@ -5,7 +5,7 @@
 import type { Millis, RunnerKey } from '../types.ts';
 
 /** How long free slots are kept. */
-const KEPT_MS = 2500;
+const KEPT_MS = 1200;
 
 /** What backends that serve a runner can take. */
 export interface Room {

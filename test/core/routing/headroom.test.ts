@@ -9,11 +9,11 @@ describe('headroom', () => {
   it('keeps the last slots free for a time, and no longer', () => {
     const headroom = new Headroom(1 / 16);
     const room = { slots: 16, free: 1 };
-    assert.equal(headroom.keptUntil('m', room, 1000), 3500);
-    assert.equal(headroom.keptUntil('m', room, 3499), 3500);
-    assert.equal(headroom.keptUntil('m', room, 3500), null, 'nobody has come for it');
+    assert.equal(headroom.keptUntil('m', room, 1000), 2200);
+    assert.equal(headroom.keptUntil('m', room, 2199), 2200);
+    assert.equal(headroom.keptUntil('m', room, 2200), null, 'nobody has come for it');
     assert.equal(headroom.keptUntil('m', { ...room, free: 0 }, 3600), null);
-    assert.equal(headroom.keptUntil('m', room, 4000), 6500, 'another has come free');
+    assert.equal(headroom.keptUntil('m', room, 4000), 5200, 'another has come free');
   });
 
   it('keeps none while more are free, where there are few, or when it is told to keep none', () => {
