@@ -83,6 +83,8 @@ describe('bad input', () => {
         t.mock.timers.tick(2000);
         await new Promise((resolve) => setImmediate(resolve));
       }
+      // What was set by the real clock is cancelled by it.
+      t.mock.timers.reset();
     });
   }
 
