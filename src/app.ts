@@ -119,7 +119,7 @@ export function createApp(config: Config, context: AppContext, system: System): 
     await rooms.usage.close();
     fleet.close();
     metrics.close();
-    log.close();
+    await log.close();
   };
   const begin = () => {
     state.isStopping = true;

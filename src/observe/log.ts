@@ -6,6 +6,7 @@ import { Duration } from '../core/options.ts';
 import type { BackendId } from '../core/types.ts';
 import { lineOf, plain, type Level, type LogLine } from './log-line.ts';
 import { createPrettifier } from './pretty.ts';
+import { standardOutput } from './standard-output.ts';
 
 export const LogOptions = Type.Object(
   {
@@ -62,12 +63,13 @@ export interface Log {
   level: LogLevel;
   /** Level, sample and slowRequest from now on; the format is that of the start. */
   setOptions(options: LogOptions): void;
-  /** Writes out what is still buffered. */
-  close(): void;
+  /** Resolves when what was said is written; what is said afterwards is lost. */
+  close(): Promise<void>;
 }
 
 export function createLog(deps: LogDependencies, options: LogOptions): Log {
-  const output = deps.destination ?? standardOutput();
+  const own = deps.destination === undefined ? standardOutput() : null;
+  const output = deps.destination ?? own!;
   const pretty = options.format === 'pretty' || (options.format === 'auto' && deps.isTerminal);
   const prettify = pretty ? createPrettifier({ colour: deps.isTerminal }) : null;
   const destination = prettify === null ? output : { write: (json: string) => output.write(prettify(json)) };
@@ -120,8 +122,8 @@ export function createLog(deps: LogDependencies, options: LogOptions): Log {
       context = { ...context, slowRequest };
       isSampled = createSampler(sample);
     },
-    close() {
-      if ('flushSync' in output) guarded(() => (output as ReturnType<typeof standardOutput>).flushSync());
+    close: async () => {
+      if (own !== null) await own.close();
     },
   };
 }
@@ -159,25 +161,4 @@ function guarded(write: () => void): void {
   } catch {
     // Nothing.
   }
-}
-
-/** Most that is kept for a reader that does not read; what comes on top is dropped. */
-const bufferBytes = 16 * 1024 * 1024;
-
-/** What is written at once, unless it waits too long for that. */
-const batchBytes = 64 * 1024;
-
-function standardOutput() {
-  const destination = pino.destination({
-    dest: 1,
-    sync: false,
-    maxLength: bufferBytes,
-    // Lines leave together, a few times a second: a system call for each was a sixth of the cost of a small request.
-    minLength: batchBytes,
-    maxWrite: 2 * batchBytes,
-    periodicFlush: 100,
-  });
-  // The reader of the pipe has gone; the gateway serves on.
-  destination.on('error', () => {});
-  return destination;
 }

@@ -241,7 +241,7 @@ describe('log', () => {
       import { createLog } from ${JSON.stringify(import.meta.resolve('../../src/observe/log.ts'))};
       const log = createLog({ isTerminal: false, isSimulated: () => false }, ${JSON.stringify(options)});
       for (let i = 0; i < 1000; i++) log.say('info', 'line', { i });
-      log.close();
+      await log.close();
       process.kill(process.pid, 'SIGKILL');
     `;
     // The process dies without another chance to write, so `close` alone must have written all.
