@@ -106,10 +106,17 @@ for (const { path, text } of pages) {
     });
 
     it('starts the gateway with arguments that it takes', async () => {
+      const env = Object.fromEntries(
+        [...text.matchAll(/^export (\w+)=(\S+)/gm)].map(([, name, value]) => [name!, value!]),
+      );
       for (const line of all(text, /npm start -- ([^`\n]+)/g)) {
         if (line.includes('llamero.yaml')) continue;
-        const words = [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare!);
-        const io = recordedIo({});
+        const words = [...line.replace(/\s# .*/, '').matchAll(/'([^']*)'|(\S+)/g)].map(
+          ([, quoted, bare]) => quoted ?? bare!,
+        );
+        // Those of other commands are run by test/journeys/pasted-commands.test.ts.
+        if (Object.hasOwn(commands, words[0]!)) continue;
+        const io = recordedIo({ env });
         assert.equal(await runCommand(['check', ...words], io), 0, `${line}: ${io.err()}`);
       }
     });

@@ -173,6 +173,7 @@ describe('attempt failures', () => {
     assert.deepEqual(against('busy'), ['backend-busy']);
     assert.deepEqual(against(null), [
       'backend-cold-timeout',
+      'runner-hung',
       'model-missing',
       'route-missing',
       'cloud-unavailable',

@@ -65,6 +65,8 @@ interface World {
   readonly gateway: Gateway;
   /** A file for keys that is not there yet. */
   readonly keys: string;
+  /** What the reader has exported so far. */
+  readonly env: Record<string, string>;
   readonly scripts: Readonly<Record<string, string>>;
   readonly compose: { readonly services: Readonly<Record<string, { readonly profiles?: readonly string[] }>> };
 }
@@ -77,6 +79,7 @@ async function world(t: TestContext): Promise<World> {
   return {
     gateway: await startGateway(t, backends),
     keys: join(folder, 'keys.json'),
+    env: {},
     scripts: (JSON.parse(await read('package.json')) as { scripts: Record<string, string> }).scripts,
     compose: parse(await read('docker-compose.yml'), { merge: true }) as World['compose'],
   };
@@ -114,17 +117,29 @@ const runners: readonly (readonly [RegExp, Runner])[] = [
   [/^(?:[A-Z_]+=\S+ )*npm start/, startsWith],
   [/^npm (?:run [\w:]+|test|ci|install)/, namesScript],
   [/^(?:llamero|node src\/main\.ts)/, runsCommand],
+  [/^export /, exports],
   [/^curl /, asks],
   [/^(?:[A-Z_]+=\S+ )*docker compose/, namesServices],
   [/^(?:cp|helm|kubectl|promtool|systemctl) /, namesWhatIsThere],
   [/^(?:sh|node|python3) (?:examples|bench)\//, namesFile],
 ];
 
+/** The gateway knows the variable. */
+async function exports(command: string, { env }: World): Promise<void> {
+  const [, name = '', value = ''] = /^export (\w+)=(\S+)$/.exec(command) ?? [];
+  assert.ok((await read('docs/configuration.md')).includes(`\`${name}\``), name);
+  env[name] = value;
+}
+
 /** The gateway takes the arguments, by its own check. */
-async function startsWith(command: string): Promise<void> {
+async function startsWith(command: string, place: World): Promise<void> {
   const [, ...argv] = words(command.replace(/^.*?npm start/, 'npm-start')).filter((word) => word !== '--');
+  if (Object.hasOwn(commands, argv[0] ?? '')) {
+    await runsCommand(`llamero ${argv.join(' ')}`, place);
+    return;
+  }
   const [yaml] = [...(await read('README.md')).matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = '']) => text);
-  const io = recordedIo({ files: { 'llamero.yaml': yaml! } });
+  const io = recordedIo({ files: { 'llamero.yaml': yaml! }, env: place.env });
   assert.equal(await runCommand(['check', ...argv], io), 0, io.err());
 }
 
@@ -146,6 +161,8 @@ async function runsCommand(command: string, place: World): Promise<void> {
   if (name === 'health') argv.push('--listen', new URL(gateway.url).host);
   if (name === 'serve') argv.push('--admin', '127.0.0.1:0');
   if (name !== 'help' && !argv.includes('-c') && !argv.includes('--config')) argv.push('-c', 'llamero.yaml');
+  // A second page begins with its own first key.
+  if (name === 'keys' && argv[0] === 'create') await rm(keys, { force: true });
   if (name === 'keys' && argv[0] !== 'create')
     await runsCommand(`llamero keys create ${argv[1] ?? 'somebody'}`, place).catch(() => {});
   const backends = gateway.app.view().map(({ spec }) => JSON.stringify(spec.url));
