@@ -325,7 +325,7 @@ function createListeners(rooms: Rooms, state: State): Listeners {
     else handling(state.config).surface.serve(exchange, route, dialect, parameter);
   };
   const serveUnknown: ServeUnknown = (...unknown) => handling(state.config).surface.forward(...unknown);
-  const notReady = () => (state.isStopping ? 'stopping' : fleet.view().some(isUp) ? null : 'no backend is up');
+  const notReady = () => (state.isStopping ? 'stopping' : fleet.view().some(takesRequests) ? null : 'no backend is up');
   const own = probeRoutes({
     notReady,
     backends: () => fleet.view().map(({ id, state: of, reason }) => ({ id, state: of, detail: reason })),
@@ -391,6 +391,7 @@ function createOperations(
   return admin;
 }
 
-function isUp({ state }: BackendView): boolean {
-  return state === 'up' || state === 'probation';
+/** One that sleeps does, too: a request is what wakes it. */
+function takesRequests({ spec, state }: BackendView): boolean {
+  return state === 'up' || state === 'probation' || (spec.wake !== undefined && state !== 'draining');
 }

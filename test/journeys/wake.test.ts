@@ -36,4 +36,12 @@ describe('a machine that sleeps', () => {
       assert.equal(await gateway.metric('llamero_backend_wakes_total', { backend: 'pc', outcome }), 1, outcome);
     }
   });
+
+  it('can be all there is: the gateway is ready as long as it can be woken', async (t) => {
+    const asleep = { url: 'http://127.0.0.1:9', name: 'pc', wake: { mac: 'a4:bb:6d:00:11:22' } };
+    const gateway = await startGateway(t, [asleep], { config: 'health: {fallAfter: 1}\n' });
+    assert.equal((await fetch(`${gateway.url}/readyz`)).status, 200);
+    await fetch(`${gateway.adminUrl}/gateway/backends/pc/drain`, { method: 'POST' });
+    assert.equal((await fetch(`${gateway.url}/readyz`)).status, 503);
+  });
 });

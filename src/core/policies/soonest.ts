@@ -18,7 +18,7 @@ export const soonest = definePolicy({
       }),
       headroom: Type.Number({
         description:
-          'The part of a model’s slots, rounded down, that is kept for a few seconds from a client that has most of them, while ' +
+          'The part of a model’s slots, rounded down, that is kept for a moment from a client that has most of them, while ' +
           'others come now and then, or from a band while bands before it do. 0 keeps none.',
         default: 0.0625,
         minimum: 0,
