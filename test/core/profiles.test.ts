@@ -12,6 +12,15 @@ describe('profiles', () => {
     ]);
   });
 
+  it('let everybody steer what he runs, and only whoever may change models run those of others', () => {
+    const mays = Object.values(builtInProfiles).map(({ cloud, control, raw }) => ({ cloud, control, raw }));
+    assert.deepEqual(mays, [
+      { cloud: false, control: true, raw: true },
+      { cloud: true, control: true, raw: true },
+      { cloud: true, control: true, raw: true },
+    ]);
+  });
+
   it('are added, or put in place of one of these', () => {
     const mine = { ...builtInProfiles.plain, weight: 3 };
     const profiles = createProfiles({ plain: mine, team: mine });
@@ -22,5 +31,6 @@ describe('profiles', () => {
 
   it('do not give the nameless anything', () => {
     assert.deepEqual([noGrant.scopes, noGrant.models], [[], []]);
+    assert.deepEqual([noGrant.cloud, noGrant.raw, noGrant.control], [false, false, false]);
   });
 });

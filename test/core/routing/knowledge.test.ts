@@ -154,4 +154,156 @@ describe('knowledge', () => {
     assert.ok(runners.size <= 1000);
     assert.equal(runners.get('kept:latest'), kept);
   });
+
+  it('finds the runners of a job wherever they are in memory or coming, and forgets those that went', () => {
+    const knowledge = new Knowledge(10);
+    const [a, b] = ['a', 'b'].map((id) => knowledge.runner(id, job(), 0));
+    const found = () => [...knowledge.held('tiny:latest')].map(({ backend: { id } }) => id);
+    assert.deepEqual(found(), []);
+    knowledge.setPhase(a!, 'loading', 0);
+    knowledge.setPhase(b!, 'ready', 0);
+    assert.deepEqual(found(), ['a', 'b']);
+    assert.deepEqual([knowledge.backend('a').held.size, knowledge.size], [1, 2]);
+    knowledge.setPhase(a!, 'draining', 1);
+    knowledge.setPhase(b!, 'absent', 1);
+    assert.deepEqual(found(), ['a']);
+    knowledge.setPhase(a!, 'absent', 2);
+    assert.deepEqual([found(), knowledge.backend('a').held.size], [[], 0]);
+  });
+
+  it('counts a phase from when it began, and a revision for each', () => {
+    const knowledge = new Knowledge(10);
+    const runner = knowledge.runner('a', job(), 0);
+    knowledge.setPhase(runner, 'ready', 10);
+    knowledge.setPhase(runner, 'ready', 20);
+    assert.deepEqual([runner.since, runner.wentAt, runner.backend.revision], [10, null, 1]);
+    knowledge.setPhase(runner, 'absent', 30);
+    assert.deepEqual([runner.since, runner.wentAt, runner.backend.revision], [30, 30, 2]);
+  });
+
+  it('takes a runner without options for that of a job that asks for just the context it has', () => {
+    const knowledge = new Knowledge(10);
+    knowledge.observe('a', [resident('tiny:latest', { contextLength: 8192 })], 0);
+    const there = knowledge.backend('a').runners.get('tiny:latest')!;
+    const serving = (runnerOptions: string) => [...knowledge.serving(job({ runnerOptions }))];
+    assert.deepEqual(serving(''), [there]);
+    assert.deepEqual(serving('num_ctx=8192'), [there]);
+    assert.deepEqual(serving('num_ctx=4096'), []);
+    assert.deepEqual(serving('num_ctx=8192,num_gpu=1'), []);
+    assert.equal(knowledge.servingOn('a', job({ runnerOptions: 'num_ctx=8192' }), 0), there);
+    const own = knowledge.servingOn('b', job({ runnerOptions: 'num_ctx=8192' }), 0);
+    assert.deepEqual([own.backend.id, own.options, own.phase], ['b', 'num_ctx=8192', 'absent']);
+    knowledge.setPhase(there, 'absent', 10);
+    assert.equal(there.contextLength, null, 'the next may be loaded with another');
+  });
+
+  it('forgets a backend with all it held', () => {
+    const knowledge = new Knowledge(10);
+    const one = job({ prefix: [{ hash: 'one', tokens: 50 }] });
+    const runner = knowledge.runner('a', one, 0);
+    knowledge.setPhase(runner, 'ready', 0);
+    knowledge.remember(runner, one);
+    knowledge.backend('b');
+    assert.deepEqual(
+      [...knowledge.untold].map(({ id }) => id),
+      ['a', 'b'],
+    );
+    knowledge.forget('a');
+    knowledge.forget('never known');
+    assert.deepEqual([...knowledge.held('tiny:latest')], []);
+    assert.equal(knowledge.remembered(one).size, 0);
+    assert.deepEqual(
+      [...knowledge.backends].map(({ id }) => id),
+      ['b'],
+    );
+    assert.deepEqual(
+      [...knowledge.untold].map(({ id }) => id),
+      ['b'],
+    );
+    knowledge.observe('b', [], 0);
+    assert.deepEqual([...knowledge.untold], []);
+  });
+
+  it('takes over into the next process what it has learnt, and nothing that it has not', () => {
+    const before = new Knowledge(10);
+    const known = before.runner('a', job({ model: 'known:latest', runnerOptions: 'num_ctx=10' }), 0);
+    before.loaded(known, 7000);
+    before.slotHeld(known, 900);
+    before.processed(known.backend, { promptTokens: 1000, promptMs: 520 }, 1);
+    known.slots.served(3);
+    const loadedOnly = before.runner('a', job({ model: 'loaded:latest' }), 5);
+    before.loaded(loadedOnly, 100);
+    before.runner('a', job({ model: 'unknown:latest' }), 9);
+    const saved = before.learnt();
+    const row = { options: '', holdMs: null, slots: 1, slotsAtMost: null };
+    assert.deepEqual(saved, {
+      version: 1,
+      backends: [
+        {
+          id: 'a',
+          prefillPerSecond: 2000,
+          runners: [
+            { ...row, model: 'loaded:latest', loadMs: 100 },
+            { model: 'known:latest', options: 'num_ctx=10', holdMs: 900, loadMs: 7000, slots: 3, slotsAtMost: null },
+          ],
+        },
+      ],
+    });
+    const after = new Knowledge(10);
+    after.restore(saved, 0);
+    assert.deepEqual(after.learnt().backends[0]!.prefillPerSecond, 2000);
+    const again = after.runner('a', job({ model: 'known:latest', runnerOptions: 'num_ctx=10' }), 0);
+    assert.deepEqual(
+      [after.expectedLoadMs('known:latest', again), after.expectedHoldMs(again), again.slots.proven, again.phase],
+      [7000, 900, 3, 'absent'],
+    );
+    assert.equal(after.expectedPrefillMs(after.backend('b'), 2000, 0), 1020, 'a new backend is expected to be as fast');
+  });
+
+  it('saves so many runners at most, the last used of each backend', () => {
+    const knowledge = new Knowledge(10);
+    for (let id = 0; id < 20; id += 1) {
+      for (let name = 0; name < 600; name += 1) {
+        knowledge.slotHeld(knowledge.runner(`b${id}`, job({ model: `m${name}:latest` }), name), 1);
+      }
+    }
+    const { backends } = knowledge.learnt();
+    assert.deepEqual([backends.length, backends[7]!.runners.length], [20, 500]);
+    assert.equal(backends[7]!.runners[0]!.model, 'm599:latest');
+  });
+
+  it('assumes something of everything before anything is learnt', () => {
+    const knowledge = new Knowledge(10);
+    assert.equal(knowledge.expectedLoadMs('tiny:latest'), 15_000);
+    assert.equal(knowledge.expectedHoldMs(undefined), 5000);
+    assert.equal(knowledge.expectedPrefillMs(knowledge.backend('a'), 1000, 0), 1020);
+  });
+
+  it('learns of an embedding model nothing that others should be expected to do', () => {
+    const knowledge = new Knowledge(10);
+    const [embeds, chats] = ['embed:latest', 'chat:latest'].map((model) => knowledge.runner('a', job({ model }), 0));
+    embeds!.embeds = true;
+    embeds!.slots.served(9);
+    embeds!.slots.waited(10, 5000, 0);
+    assert.equal(knowledge.runner('a', job({ model: 'first:latest' }), 0).slots.proven, 1);
+    chats!.slots.served(4);
+    assert.equal(knowledge.runner('a', job({ model: 'second:latest' }), 0).slots.proven, 1, 'it may have more');
+    chats!.slots.waited(5, 5000, 0);
+    assert.equal(knowledge.runner('a', job({ model: 'third:latest' }), 0).slots.proven, 4);
+    assert.equal(knowledge.runner('b', job({ model: 'third:latest' }), 0).slots.proven, 1, 'elsewhere nobody knows');
+  });
+
+  it('learns nothing of places from a load that ended long before, or before the other was last used', () => {
+    for (const [goesAt, usedAt] of [
+      [135_000, 0],
+      [105_000, 101_000],
+    ] as const) {
+      const knowledge = new Knowledge(10);
+      knowledge.observe('a', listing('m:latest'), 0);
+      knowledge.backend('a').runners.get('m:latest')!.lastUsed = usedAt;
+      knowledge.setPhase(knowledge.runner('a', job({ model: 'o:latest' }), 0), 'ready', 100_000);
+      knowledge.observe('a', listing('o:latest'), goesAt);
+      assert.equal(placesOf(knowledge.backend('a')), Infinity);
+    }
+  });
 });
