@@ -41,12 +41,9 @@ function testsOf(file: string): readonly (readonly string[])[] {
   const whole = file.startsWith('src/core/')
     ? globSync(['test/core/**/*.test.ts', 'test/simulation/faults.test.ts'], { cwd: root })
     : [];
-  const rounds: string[][] = [];
-  for (const tests of [mirrors, importing, whole]) {
-    const known = new Set(rounds.flat());
-    rounds.push(tests.filter((path) => !known.has(path)).sort());
-  }
-  return rounds.filter((tests) => tests.length > 0);
+  const others = importing.filter((path) => !mirrors.includes(path));
+  // The last round is the same for all of the core, so that it is tried without a mutant only once.
+  return [mirrors, others, whole].filter((tests) => tests.length > 0).map((tests) => tests.toSorted());
 }
 
 function sample(mutants: readonly Mutant[], count: number, seed: number): readonly Mutant[] {
@@ -118,6 +115,25 @@ interface Setting {
   readonly signal: AbortSignal;
 }
 
+/** How long tests took that passed without a mutant, by their names. */
+const soundAfter = new Map<string, number>();
+
+/** Milliseconds that these tests need. Throws when they fail as things are, because then they would notice every mutant. */
+async function needed(
+  tests: readonly string[],
+  { directory, signal }: Pick<Setting, 'directory' | 'signal'>,
+): Promise<number> {
+  const key = tests.join(' ');
+  const known = soundAfter.get(key);
+  if (known !== undefined || signal.aborted) return known ?? 0;
+  const begin = performance.now();
+  const verdict = await runTests({ directory, tests, timeoutMs: 300_000, signal });
+  if (verdict !== 'passed' && !signal.aborted) throw new Error(`these tests fail without a mutant: ${key}`);
+  const tookMs = performance.now() - begin;
+  soundAfter.set(key, tookMs);
+  return tookMs;
+}
+
 async function scoreOf(file: string, { count, directory, seed, signal, timeoutMs }: Setting): Promise<Score> {
   const path = join(directory, file);
   const text = readFileSync(path, 'utf8');
@@ -126,20 +142,16 @@ async function scoreOf(file: string, { count, directory, seed, signal, timeoutMs
   const rounds = testsOf(file);
   if (mutants.length === 0) return score;
   if (rounds.length === 0) throw new Error(`${file} has no test`);
-  const run = async (limitMs: number): Promise<Verdict> => {
-    let verdict: Verdict = 'passed';
-    for (const tests of rounds)
-      if (verdict === 'passed') verdict = await runTests({ directory, tests, timeoutMs: limitMs, signal });
-    return verdict;
-  };
-  const begin = performance.now();
-  const sound = await run(300_000);
-  if (signal.aborted) return score;
-  if (sound !== 'passed') throw new Error(`the tests of ${file} fail without a mutant: ${rounds.flat().join(' ')}`);
-  const limitMs = Math.max(timeoutMs, 5 * (performance.now() - begin));
+  const limits: number[] = [];
+  for (const tests of rounds) limits.push(Math.max(timeoutMs, 5 * (await needed(tests, { directory, signal }))));
   for (const mutant of mutants) {
+    if (signal.aborted) break;
     writeFileSync(path, apply(text, mutant));
-    const verdict = await run(limitMs);
+    let verdict: Verdict = 'passed';
+    for (const [round, tests] of rounds.entries()) {
+      if (verdict !== 'passed') break;
+      verdict = await runTests({ directory, tests, timeoutMs: limits[round]!, signal });
+    }
     if (signal.aborted) break;
     score.tried += 1;
     if (verdict === 'timeout') score.late += 1;

@@ -88,8 +88,8 @@ describe('a list of what is installed', () => {
     assert.deepEqual(tell(bench, n), ['inventory'], 'one less');
     assert.deepEqual([...bench.entry.installedNames!], ['n:latest']);
     assert.deepEqual(tell(bench, installed('n:latest', { digest: 'e'.repeat(64) })), ['inventory'], 'pulled anew');
-    const [touched] = [installed('n:latest', { digest: 'e'.repeat(64) })];
-    const later = { ...touched!, raw: { ...touched!.raw, modified_at: '2026-11-25T00:00:00Z' } };
+    const pulled = installed('n:latest', { digest: 'e'.repeat(64) });
+    const later = { ...pulled, raw: { ...pulled.raw, modified_at: '2026-11-25T00:00:00Z' } };
     assert.deepEqual(tell(bench, later), ['inventory'], 'changed');
     assert.deepEqual(tell(bench, later), []);
     assert.deepEqual(bench.entry.installed, [later]);

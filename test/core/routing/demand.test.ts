@@ -79,7 +79,8 @@ describe('the demand for a runner', () => {
     assert.equal(demands.rate('m4990', 9000), 0);
     assert.ok(demands.rate('m8999', 9000) > 0);
     assert.ok(demands.rate('m5100', 9000) > 0, 'four thousand are remembered');
-    assert.ok(demands.rate('usual', 9000) > 0);
+    const perEach = demands.rate('usual', 9000) / demands.rate('m8999', 9000);
+    assert.ok(perEach > 7, 'what is asked for again and again is remembered from its first request on');
     assert.equal(demands.count('waited for', 1, 9000).regretMs, 9000);
   });
 });
