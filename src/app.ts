@@ -27,7 +27,7 @@ import { createEntrance } from './http/entrance.ts';
 import { createLists } from './http/lists.ts';
 import { probeRoutes } from './http/probes.ts';
 import type { Listener } from './http/listener.ts';
-import { TurnEnd } from './http/open-exchanges.ts';
+import { TurnEnd } from './http/turn-end.ts';
 import { createPressure, type Pressure } from './http/pressure.ts';
 import { createAdminListener, createPublicListener, type Serve, type ServeUnknown } from './http/server.ts';
 import { changingRoutes } from './http/scopes.ts';

@@ -5,6 +5,7 @@
  * it for long is taken for wedged.
  */
 import { Type, type Static } from 'typebox';
+import { Bag, type Member } from './bag.ts';
 import type { Emit } from './events.ts';
 import type { Observation } from './observation.ts';
 import { Duration } from './options.ts';
@@ -69,7 +70,7 @@ export interface WedgeWatch {
 interface Row {
   readonly backend: BackendId;
   readonly model: ModelName;
-  readonly silent: Set<Silent>;
+  readonly silent: Bag<Silent>;
   /** Leases whose answer has begun. */
   answering: number;
   /** When it last showed life: a first byte, or the good end of an answer. */
@@ -84,7 +85,7 @@ interface Row {
 }
 
 /** A lease without an answer. */
-interface Silent {
+interface Silent extends Member {
   readonly job: Job;
   readonly since: Millis;
   readonly warm: boolean;
@@ -144,7 +145,7 @@ class Watch implements WedgeWatch {
     const { backend, queuedMs, reason, warm } = lease;
     const row = this.#row(backend, model);
     const since = this.#clock.now();
-    const silent: Silent = { job, since, warm, streams, options: runnerOptions, giveUp: null };
+    const silent: Silent = { job, since, warm, streams, options: runnerOptions, giveUp: null, place: 0 };
     row.silent.add(silent);
     this.#arm();
     return {
@@ -190,7 +191,7 @@ class Watch implements WedgeWatch {
       row = {
         backend,
         model,
-        silent: new Set(),
+        silent: new Bag(),
         answering: 0,
         aliveAt: Number.NEGATIVE_INFINITY,
         slowestMs: null,

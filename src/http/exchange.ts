@@ -12,7 +12,8 @@ import type { Client } from '../core/grants.ts';
 import type { Clock, Departure, Millis, Timer } from '../core/types.ts';
 import type { Account } from './account.ts';
 import { Backlog, type BacklogBudget } from './backlog.ts';
-import type { Member, TurnEnd } from './open-exchanges.ts';
+import type { Member } from '../core/bag.ts';
+import type { TurnEnd } from './turn-end.ts';
 import { withOrigin } from './door.ts';
 import type { RequestTrace } from './trace.ts';
 

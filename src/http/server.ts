@@ -9,7 +9,7 @@ import { preflightHeaders, withOrigin, type Admission, type Door } from './door.
 import { withoutPathKey } from './credential.ts';
 import type { Entrance } from './entrance.ts';
 import { limitRequests } from './request-limits.ts';
-import { OpenExchanges } from './open-exchanges.ts';
+import { Bag } from '../core/bag.ts';
 import { asListener, type Listener } from './listener.ts';
 import { NodeExchange, type Exchange, type FlowLimits } from './exchange.ts';
 import { hasUnreadBody } from './headers.ts';
@@ -49,7 +49,7 @@ export function createPublicListener(
 ): Listener {
   const app = createApp(options);
   const bound: Bound = { isLoopback: false };
-  const open = new OpenExchanges<NodeExchange>();
+  const open = new Bag<NodeExchange>();
   const methods = new Methods();
   const count = limitRequests(app);
   const admit = (request: FastifyRequest) => door.admit(request.headers, bound.isLoopback);

@@ -5,7 +5,7 @@ import { connect, type AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { NodeExchange, type FlowLimits } from '../../src/http/exchange.ts';
-import { TurnEnd } from '../../src/http/open-exchanges.ts';
+import { TurnEnd } from '../../src/http/turn-end.ts';
 import { realClock } from '../../src/system.ts';
 import { virtualClock } from '../support/virtual-clock.ts';
 import { exchangeBytes, parseAnswer } from '../support/raw-http.ts';

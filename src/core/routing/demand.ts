@@ -25,12 +25,16 @@ const REMEMBERED = 4000;
 
 export class Demands {
   readonly #rows = new Map<RunnerKey, Row>();
+  /** The last row of all. */
+  #latest: RunnerKey | null = null;
 
   /** A request came. */
   came(key: RunnerKey, now: Millis): void {
     const row = this.#row(key, now);
     row.recent.add(now);
     row.usual.add(now);
+    if (key === this.#latest) return;
+    this.#latest = key;
     this.#rows.delete(key);
     this.#rows.set(key, row);
   }
@@ -68,6 +72,7 @@ export class Demands {
       };
       if (this.#rows.size >= REMEMBERED) this.#forgetOne();
       this.#rows.set(key, row);
+      this.#latest = key;
     }
     return row;
   }

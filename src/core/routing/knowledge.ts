@@ -25,6 +25,8 @@ export interface RunnerState {
   wentAt: Millis | null;
   inFlight: number;
   lastUsed: Millis;
+  /** Leases that have ended. */
+  ended: number;
   /** Its last load failed then; null when it did not. */
   failedAt: Millis | null;
   readonly slots: SlotEstimate;
@@ -200,6 +202,7 @@ export class Knowledge {
         wentAt: null,
         inFlight: 0,
         lastUsed: now,
+        ended: 0,
         failedAt: null,
         slots: expectedSlots(state),
         embeds: false,

@@ -10,15 +10,14 @@ interface Followed {
   /** Leases of the runner when it began, itself included. */
   readonly active: number;
   readonly cachedTokens: number;
+  /** Leases of the runner that had ended when it began. */
+  readonly ended: number;
   answered: boolean;
-  /** Whether another lease of the runner ended before this one was answered. */
-  overtaken: boolean;
 }
 
 export class LeaseBook {
   readonly #knowledge: Knowledge;
   readonly #changed: (runner: RunnerState, now: Millis) => void;
-  readonly #leases = new Map<RunnerState, Set<Followed>>();
 
   /** `changed` is called after a lease was answered or released. */
   constructor(knowledge: Knowledge, changed: (runner: RunnerState, now: Millis) => void) {
@@ -40,13 +39,10 @@ export class LeaseBook {
       since: now,
       active: runner.inFlight,
       cachedTokens,
+      ended: runner.ended,
       answered: false,
-      overtaken: false,
     };
     this.#knowledge.remember(runner, job);
-    const others = this.#leases.get(runner);
-    if (others === undefined) this.#leases.set(runner, new Set([lease]));
-    else others.add(lease);
     return {
       answered: (at) => this.#answered(lease, at),
       released: (outcome, at) => this.#released(lease, outcome, at),
@@ -56,7 +52,8 @@ export class LeaseBook {
   #answered(lease: Followed, now: Millis): void {
     const { runner } = lease;
     lease.answered = true;
-    if (!lease.overtaken) runner.slots.served(lease.active);
+    // Where another has ended meanwhile, this one may have waited for its slot.
+    if (lease.ended === runner.ended) runner.slots.served(lease.active);
     if (runner.phase === 'loading') this.#knowledge.setPhase(runner, 'ready', now);
     this.#changed(runner, now);
   }
@@ -67,12 +64,9 @@ export class LeaseBook {
     runner.backend.inFlight -= 1;
     runner.backend.revision += 1;
     runner.lastUsed = now;
-    const others = this.#leases.get(runner)!;
-    others.delete(lease);
-    if (others.size === 0) this.#leases.delete(runner);
-    for (const other of others) if (!other.answered) other.overtaken = true;
+    runner.ended += 1;
     if (outcome.kind === 'done') this.#learn(lease, outcome, now);
-    else if (runner.phase === 'loading' && !lease.answered && others.size === 0) {
+    else if (runner.phase === 'loading' && !lease.answered && runner.inFlight === 0) {
       this.#knowledge.setPhase(runner, 'absent', now);
     }
     this.#changed(runner, now);

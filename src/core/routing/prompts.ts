@@ -8,6 +8,13 @@ interface Prompt {
   readonly marks: readonly PrefixMark[];
 }
 
+/** What one backend is thought to remember. */
+interface Memory {
+  /** Least recently used first. */
+  readonly prompts: Set<Prompt>;
+  latest: Prompt | null;
+}
+
 /** What a runner has of one boundary. */
 interface Holding {
   readonly tokens: number;
@@ -20,7 +27,7 @@ interface Holding {
  */
 export class Prompts {
   readonly #perBackend: number;
-  readonly #byBackend = new Map<BackendState, Set<Prompt>>();
+  readonly #byBackend = new Map<BackendState, Memory>();
   readonly #holders = new Map<string, Map<RunnerState, Holding>>();
 
   constructor(perBackend: number) {
@@ -42,16 +49,20 @@ export class Prompts {
   /** The runner has got this prompt. */
   add(runner: RunnerState, marks: readonly PrefixMark[]): void {
     if (marks.length === 0 || this.#perBackend < 1) return;
+    let memory = this.#byBackend.get(runner.backend);
+    if (memory === undefined) {
+      memory = { prompts: new Set(), latest: null };
+      this.#byBackend.set(runner.backend, memory);
+    }
     const continued = this.#continued(runner, marks);
+    // The same prompt once more: it is where it belongs.
+    if (continued !== null && continued === memory.latest && continued.marks.length === marks.length) return;
     if (continued !== null) this.#forget(continued);
     const prompt: Prompt = { runner, marks };
     for (const { hash, tokens } of marks) this.#hold(prompt, hash, tokens);
-    let prompts = this.#byBackend.get(runner.backend);
-    if (prompts === undefined) {
-      prompts = new Set();
-      this.#byBackend.set(runner.backend, prompts);
-    }
+    const { prompts } = memory;
     prompts.add(prompt);
+    memory.latest = prompt;
     for (const oldest of prompts) {
       if (prompts.size <= this.#perBackend) break;
       this.#forget(oldest);
@@ -60,7 +71,8 @@ export class Prompts {
 
   /** The runner is no longer in memory. */
   drop(runner: RunnerState): void {
-    for (const prompt of this.#byBackend.get(runner.backend) ?? []) if (prompt.runner === runner) this.#forget(prompt);
+    for (const prompt of this.#byBackend.get(runner.backend)?.prompts ?? [])
+      if (prompt.runner === runner) this.#forget(prompt);
   }
 
   /** The remembered prompt that this one begins with, whole. */
@@ -87,7 +99,7 @@ export class Prompts {
   }
 
   #forget(prompt: Prompt): void {
-    this.#byBackend.get(prompt.runner.backend)?.delete(prompt);
+    this.#byBackend.get(prompt.runner.backend)?.prompts.delete(prompt);
     for (const { hash } of prompt.marks) {
       const holders = this.#holders.get(hash);
       const holding = holders?.get(prompt.runner);
