@@ -42,9 +42,14 @@ const REMEMBERED = 1000;
 
 export function createBacklog(): Backlog {
   const lines = new Map<ModelName | null, Line>();
+  /** The last of all; undefined before there is one. */
+  let latest: ModelName | null | undefined;
 
   function lineOf(model: ModelName | null): Line {
     let line = lines.get(model);
+    // Most requests are for the model of the one before; moving it about would build the table anew again and again.
+    if (line !== undefined && model === latest) return line;
+    latest = model;
     if (line === undefined) {
       if (lines.size >= REMEMBERED) forgetOne(lines);
       line = { waiting: 0, turnSince: 0, hasStalled: false, meanGap: null, meanHeld: null };

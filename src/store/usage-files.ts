@@ -73,7 +73,12 @@ export function createUsageFiles(dependencies: UsageFilesDependencies, options: 
   const kept = new Set<string>();
 
   const inTurn = (act: () => Promise<void>): Promise<void> => (last = last.then(act));
-  const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+  let today = { number: Number.NaN, name: '' };
+  const dayOf = (ms: number): string => {
+    const number = Math.floor(ms / DAY_MS);
+    if (number !== today.number) today = { number, name: new Date(ms).toISOString().slice(0, 10) };
+    return today.name;
+  };
 
   async function readDay(folder: string, day: string): Promise<void> {
     const file = join(folder, nameOf(day));
