@@ -14,7 +14,7 @@ export interface LineOutput {
 const bufferBytes = 16 * 1024 * 1024;
 
 /** What is handed on at once, in characters, and how long a line waits for others. */
-const batchLength = 32 * 1024;
+const batchLength = 256 * 1024;
 const batchMs = 100;
 
 /** How long a reader that does not read is waited for at the end. */
