@@ -62,6 +62,16 @@ const DAY_MS = 86_400_000;
 
 const fileOfDay = /^usage-(\d{4}-\d\d-\d\d)\.jsonl$/;
 
+/** The day of epoch milliseconds, as `2026-01-31`; put into words once a day. */
+function createDayNames(): (ms: number) => string {
+  let today = { number: Number.NaN, name: '' };
+  return (ms) => {
+    const number = Math.floor(ms / DAY_MS);
+    if (number !== today.number) today = { number, name: new Date(ms).toISOString().slice(0, 10) };
+    return today.name;
+  };
+}
+
 export function createUsageFiles(dependencies: UsageFilesDependencies, options: UsageOptions): UsageFiles {
   const { clock, log, wallNow } = dependencies;
   const ledger = createLedger();
@@ -73,12 +83,7 @@ export function createUsageFiles(dependencies: UsageFilesDependencies, options: 
   const kept = new Set<string>();
 
   const inTurn = (act: () => Promise<void>): Promise<void> => (last = last.then(act));
-  let today = { number: Number.NaN, name: '' };
-  const dayOf = (ms: number): string => {
-    const number = Math.floor(ms / DAY_MS);
-    if (number !== today.number) today = { number, name: new Date(ms).toISOString().slice(0, 10) };
-    return today.name;
-  };
+  const dayOf = createDayNames();
 
   async function readDay(folder: string, day: string): Promise<void> {
     const file = join(folder, nameOf(day));
