@@ -104,6 +104,15 @@ describe('a lease of a model that is not in memory', () => {
     }
   });
 
+  it('says nothing of a later load when it fails after its first byte', () => {
+    const { book, knowledge, runner } = new Bench('absent');
+    const lease = book.open(runner, job(), 10);
+    lease.answered(20);
+    knowledge.setPhase(runner, 'loading', 30);
+    lease.released(failed, 40);
+    assert.equal(runner.phase, 'loading');
+  });
+
   it('leaves a runner that serves, or is on its way out, as it is', () => {
     for (const phase of ['ready', 'draining'] as const) {
       const { book, runner } = new Bench(phase);
