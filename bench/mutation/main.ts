@@ -30,16 +30,17 @@ interface Score {
  * Tests in the order in which they are asked, each round only when those before have noticed nothing: those that mirror the
  * file's path, those that import it, and for the core all of the core's and its simulation. Whole gateways are not started.
  */
-function testsOf(file: string): readonly (readonly string[])[] {
+function testsOf(file: string, directory: string): readonly (readonly string[])[] {
   const stem = basename(file, '.ts');
   const folder = dirname(file).replace(/^src/, 'test');
-  const mirrors = globSync([`${folder}/${stem}{,-*}.test.ts`, `${folder}.test.ts`], { cwd: root });
+  const matching = (...patterns: string[]): string[] => globSync(patterns, { cwd: directory });
+  const mirrors = matching(`${folder}/${stem}{,-*}.test.ts`, `${folder}.test.ts`);
   const module = file.replace(/^src\//, '/src/');
-  const importing = globSync('test/{backends,config,core,dialects,http,observe}/**/*.test.ts', { cwd: root }).filter(
-    (path) => readFileSync(join(root, path), 'utf8').includes(`${module}'`),
+  const importing = matching('test/{backends,config,core,dialects,http,observe}/**/*.test.ts').filter((path) =>
+    readFileSync(join(directory, path), 'utf8').includes(`${module}'`),
   );
   const whole = file.startsWith('src/core/')
-    ? globSync(['test/core/**/*.test.ts', 'test/simulation/faults.test.ts'], { cwd: root })
+    ? matching('test/core/**/*.test.ts', 'test/simulation/faults.test.ts')
     : [];
   const others = importing.filter((path) => !mirrors.includes(path));
   // The last round is the same for all of the core, so that it is tried without a mutant only once.
@@ -139,7 +140,7 @@ async function scoreOf(file: string, { count, directory, seed, signal, timeoutMs
   const text = readFileSync(path, 'utf8');
   const mutants = sample(mutantsOf(text), count, seed);
   const score: Score = { file, noticed: 0, late: 0, tried: 0 };
-  const rounds = testsOf(file);
+  const rounds = testsOf(file, directory);
   if (mutants.length === 0) return score;
   if (rounds.length === 0) throw new Error(`${file} has no test`);
   const limits: number[] = [];

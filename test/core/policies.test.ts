@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { createPolicy, policyNames, type PolicyName, type PolicyOptions } from '../../src/core/policies/choice.ts';
+import {
+  createPolicy,
+  policyName,
+  policyNames,
+  type PolicyName,
+  type PolicyOptions,
+} from '../../src/core/policies/choice.ts';
 import { policies } from '../../src/core/policies/index.ts';
 import { turns } from '../../src/core/policies/turns.ts';
 import { busyness } from '../../src/core/policies/least-connections.ts';
@@ -253,6 +259,14 @@ describe('policies', () => {
     }
   });
 
+  it('random gives each just its part of what may be drawn', () => {
+    const pool = equal(['a', 'b', 'c'], [1, 1, 2]);
+    const picked = [0, 0.2499, 0.25, 0.4999, 0.5, 0.9999].map((drawn) => {
+      return createPolicy('random', { next: () => drawn }).pick(pool, job(), 0).id;
+    });
+    assert.deepEqual(picked, ['a', 'a', 'b', 'b', 'c', 'c']);
+  });
+
   it('ip-hash sends an address to the same backend in whatever order the candidates come', () => {
     fc.assert(
       fc.property(pools, addresses, fc.integer(), (pool, address, seed) => {
@@ -316,5 +330,6 @@ describe('policies', () => {
     });
     assert.deepEqual(picks[1], picks[0]);
     assert.deepEqual(picks[2], picks[0]);
+    assert.deepEqual(choices.map(policyName), ['power-of-two', 'power-of-two', 'power-of-two']);
   });
 });

@@ -57,7 +57,7 @@ class Bench {
   /** The plan that is made; a failure when there is none. */
   plan(now: number, overrides: Partial<Wanted> = {}): Plan {
     const plan = this.consider(now, overrides);
-    assert.ok(typeof plan !== 'number', `none before ${plan}`);
+    if (typeof plan === 'number') assert.fail(`none before ${plan}`);
     return plan;
   }
 }
