@@ -47,6 +47,9 @@ const SMALL_BODY = 256 * 1_024;
 /** Names, digests and durations are shorter, be every letter of them escaped. */
 const MAX_TEXT = 16 * 1_024;
 
+/** As much may be held on to for the sake of a name in it. */
+const KEPT_BODY = 16 * 1_024;
+
 const NONE: readonly Occurrence[] = [];
 
 /**
@@ -141,7 +144,9 @@ export class BodyFields {
     if (end - start > MAX_TEXT) {
       throw new HugeOutline('a name, an identifier or a duration is longer than any');
     }
-    return decodeString(this.body.slice(start + 1, end - 1));
+    const text = decodeString(this.body.slice(start + 1, end - 1));
+    // A slice holds on to what it was cut from, and a name is kept longer than a body.
+    return this.body.length > KEPT_BODY ? Buffer.from(text, 'utf16le').toString('utf16le') : text;
   }
 
   /** The number at `span`, or null when something else stands there. */

@@ -7,6 +7,8 @@
 const MAX_HEADER_BYTES = 8_192;
 const MAX_VALUE_BYTES = 4_096;
 const MAX_PARTS = 1_000;
+/** What only begins like a delimiter costs a look each time; a file has that by chance, and rarely. */
+const MAX_LOOKALIKES = 10_000;
 
 export interface FormField {
   /** The first value of the field; null when there is none. */
@@ -62,10 +64,13 @@ function* partsOf(body: Buffer, boundary: string): Generator<Part> {
     if (lineEnd === null) {
       return;
     }
-    const end = nextDelimiter(body, `\r\n${delimiter}`, lineEnd - 2) ?? body.length;
-    const headEnd = body.indexOf('\r\n\r\n', lineEnd - 2);
-    const hasHead =
-      headEnd >= 0 && headEnd <= end && headEnd - lineEnd <= MAX_HEADER_BYTES && body[lineEnd - 2] === 0x0d;
+    const end = nextDelimiter(body, `\r\n${delimiter}`, lineEnd - 2);
+    if (end === 'lost') {
+      yield { head: null, start: body.length, end: body.length };
+      return;
+    }
+    const headEnd = endOfHead(body, lineEnd - 2);
+    const hasHead = headEnd !== null && headEnd <= end && body[lineEnd - 2] === 0x0d;
     yield hasHead
       ? { head: body.toString('utf8', lineEnd, headEnd), start: Math.min(headEnd + 4, end), end }
       : { head: null, start: end, end };
@@ -82,14 +87,31 @@ function firstDelimiter(body: Buffer, delimiter: string): number | null {
   return at < 0 ? null : at + 1;
 }
 
-/** The next delimiter line's newline; what only begins like a delimiter is content. */
-function nextDelimiter(body: Buffer, prefix: string, from: number): number | null {
-  for (let at = body.indexOf(prefix, from, 'latin1'); at >= 0; at = body.indexOf(prefix, at + 1, 'latin1')) {
-    if (/^(?:[ \t\r\n]|--)/.test(body.toString('latin1', at + prefix.length, at + prefix.length + 2))) {
+/** The blank line after a part's headers. Looked for no further than headers go: whatever follows is gone over once, not per part. */
+function endOfHead(body: Buffer, from: number): number | null {
+  const at = body.subarray(from, from + MAX_HEADER_BYTES + 4).indexOf('\r\n\r\n');
+  return at < 0 ? null : from + at;
+}
+
+/** The next delimiter line's newline, or the body's end. What only begins like a delimiter is content; too much of it, and it is lost. */
+function nextDelimiter(body: Buffer, prefix: string, from: number): number | 'lost' {
+  let at = body.indexOf(prefix, from, 'latin1');
+  for (let lookalikes = 0; at >= 0; lookalikes++) {
+    if (endsDelimiter(body, at + prefix.length)) {
       return at;
     }
+    if (lookalikes === MAX_LOOKALIKES) {
+      return 'lost';
+    }
+    at = body.indexOf(prefix, at + 1, 'latin1');
   }
-  return null;
+  return body.length;
+}
+
+/** Whether a delimiter may go on so: with a blank, the end of its line, or the two dashes of the last one. */
+function endsDelimiter(body: Buffer, at: number): boolean {
+  const code = body[at];
+  return code === 0x20 || code === 0x09 || code === 0x0d || code === 0x0a || (code === 0x2d && body[at + 1] === 0x2d);
 }
 
 /** Where the line ends that a delimiter begins; null after the last one, and where it is none. */

@@ -1,7 +1,8 @@
 /** Receives a request's body whole, within a size and a time. */
-import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../core/errors.ts';
 import type { Clock, Millis, Timer } from '../core/types.ts';
+import type { Exchange } from './exchange.ts';
+import { LARGE_BODY, type Turns } from './turns.ts';
 
 export interface BodyLimits {
   /** Bytes. */
@@ -10,13 +11,24 @@ export interface BodyLimits {
   readonly timeout: Millis;
   /** Bytes a second a slow but honest upload must keep; it earns time for what has arrived. */
   readonly minimumRate: number;
+  /** Where large bodies wait for their turn to be read. */
+  readonly turns: Turns;
 }
+
+/** Bytes put together within one turn. */
+const GATHERED_A_TURN = 16 * 1024 * 1024;
+const NOTHING = Buffer.alloc(0);
 
 /**
  * Rejects with `body-too-large` as soon as that is known, `receive-timeout` when the body is too slow, `client-gone` when the
- * connection closes first.
+ * connection closes first. A large body's promise resolves in a turn of the event loop that it has for itself, so that it can be
+ * read at once.
  */
-export function receiveBody(request: IncomingMessage, limits: BodyLimits, clock: Clock): Promise<Buffer> {
+export function receiveBody(
+  { left, request }: Pick<Exchange, 'left' | 'request'>,
+  limits: BodyLimits,
+  clock: Clock,
+): Promise<Buffer> {
   const declared = Number(request.headers['content-length'] ?? 0);
   if (declared > limits.size) return Promise.reject(tooLarge(limits.size));
   if (request.headers['content-length'] === undefined && request.headers['transfer-encoding'] === undefined) {
@@ -47,7 +59,8 @@ export function receiveBody(request: IncomingMessage, limits: BodyLimits, clock:
       isOver = true;
       timer?.cancel();
       if (error !== null) reject(error);
-      else resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size));
+      else if (size < LARGE_BODY) resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size));
+      else resolve(gather(chunks.slice(), size, () => limits.turns.next(left)));
       // The listeners live as long as the request does; its bytes need not.
       chunks.length = 0;
     }
@@ -66,6 +79,24 @@ export function receiveBody(request: IncomingMessage, limits: BodyLimits, clock:
     }
     request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
   });
+}
+
+/** Puts a large body together, not too much of it in one turn, and lets go of the pieces as it goes. */
+async function gather(chunks: Buffer[], size: number, nextTurn: () => Promise<void>): Promise<Buffer> {
+  await nextTurn();
+  if (chunks.length === 1) return chunks[0]!;
+  const body = Buffer.allocUnsafeSlow(size);
+  let at = 0;
+  let turnEnd = GATHERED_A_TURN;
+  for (const [index, chunk] of chunks.entries()) {
+    at += chunk.copy(body, at);
+    chunks[index] = NOTHING;
+    if (at >= turnEnd) {
+      await nextTurn();
+      turnEnd = at + GATHERED_A_TURN;
+    }
+  }
+  return body;
 }
 
 function tooLarge(limit: number): GatewayError {

@@ -53,7 +53,7 @@ export function createForward(grounds: Grounds, timeouts: CallTimeouts): Forward
 async function forward(visit: Visit, path: string, grounds: Grounds, timeouts: CallTimeouts): Promise<void> {
   const { account, clock, dialect, exchange, route } = visit;
   demandScope(exchange.client.grant, unknownPathScope);
-  const body = await receiveBody(exchange.request, grounds.limits, clock);
+  const body = await receiveBody(exchange, grounds.limits, clock);
   account.bytesIn = body.length;
   const reading = readModel(route, body, visit, grounds);
   account.model = reading.model;

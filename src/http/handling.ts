@@ -20,6 +20,7 @@ import { createResumer, type ResumeOptions } from './resume.ts';
 import type { StreamOptions } from './streams.ts';
 import { createSurface, type Surface } from './surface.ts';
 import { timeoutsFor, type TimeoutOptions } from './timeouts.ts';
+import { createTurns } from './turns.ts';
 
 export interface HandlingDependencies {
   readonly backends: Backends;
@@ -61,6 +62,7 @@ export function createHandling(
   const hash = keyedHash();
   const quarantine = createQuarantine(quarantineOptions);
   const quotas = createQuotas();
+  const turns = createTurns();
   const known = {
     client,
     catalogue,
@@ -81,7 +83,7 @@ export function createHandling(
   return (config) => {
     if (last?.config === config) return last.handling;
     const { listen, models, placement, retry, surface: surfaceOptions, timeouts } = config;
-    const limits = { size: listen.bodyLimit, timeout: listen.bodyTimeout, minimumRate: 1024 };
+    const limits = { size: listen.bodyLimit, timeout: listen.bodyTimeout, minimumRate: 1024, turns };
     const times = timeoutsFor(timeouts);
     const canServe = (model: ModelName) => isServed(model, dependencies);
     const book = { rules: createModelRules(models), canServe, emit };

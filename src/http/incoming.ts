@@ -6,8 +6,9 @@ import type { Grant } from '../core/grants.ts';
 import type { Dialect, Reading, ReadContext, Route } from '../dialects/dialect.ts';
 import { blankReading } from '../dialects/reading.ts';
 import { rewriteBody } from '../dialects/rewrite.ts';
-import { applyLimits, refuseUnseen } from './limits.ts';
+import { applyLimits, isLimited, refuseUnseen } from './limits.ts';
 import { applyRules, type RuleBook } from './rules.ts';
+import { LARGE_BODY } from './turns.ts';
 
 export interface Incoming {
   readonly reading: Reading;
@@ -25,6 +26,8 @@ interface IncomingContext extends ReadContext {
   readonly grant: Grant;
   /** Throws when the client may not have the model it asked for, or what the rules make of that. */
   readonly permit: (asked: Reading, runs: Reading) => void;
+  /** Awaited before whatever takes long with a large body; the body itself has come in a turn of its own. */
+  readonly nextTurn: () => Promise<void>;
 }
 
 /** Throws GatewayError `bad-request` for what is no JSON or can be read in two ways, and `forbidden` for what the grant denies. */
@@ -32,7 +35,7 @@ export async function readIncoming(
   route: Route,
   dialect: Dialect,
   body: Buffer,
-  { countTokens, book, grant, permit, ...context }: IncomingContext,
+  { countTokens, book, grant, nextTurn, permit, ...context }: IncomingContext,
 ): Promise<Incoming> {
   const isCompressed = needsZstd(route, context.headers);
   const plain = isCompressed ? await decompressed(body) : body;
@@ -42,9 +45,13 @@ export async function readIncoming(
     permit(blankReading, blankReading);
     return { reading: blankReading, body, asksForUsage: false, isUnpacked: false };
   }
+  const isLarge = plain.length >= LARGE_BODY;
+  if (isCompressed && isLarge) await nextTurn();
   const first = dialect.read(route, plain, context);
+  if (isLarge) await nextTurn();
   const ruled = applyRules({ route, dialect, body: plain, reading: first }, context, book);
   permit(first, ruled?.reading ?? first);
+  if (isLarge && isLimited(grant)) await nextTurn();
   const limited = applyLimits(
     { route, dialect, ...(ruled ?? { body: plain, reading: first }) },
     grant,

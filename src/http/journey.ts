@@ -51,7 +51,7 @@ export async function journey(
   try {
     const refusal = pressure.refusal();
     if (refusal !== null) throw refusal;
-    const received = await receiveBody(exchange.request, limits, clock);
+    const received = await receiveBody(exchange, limits, clock);
     account.bytesIn = received.length;
     account.receivedAt = clock.now();
     const { countTokens } = streams;
@@ -62,6 +62,7 @@ export async function journey(
       book,
       grant: exchange.client.grant,
       permit: (asked, runs) => permitRun(exchange.client, asked, runs, isRemote),
+      nextTurn: () => limits.turns.next(exchange.left),
     });
     const { body, reading } = incoming;
     modelText = reading.modelText;

@@ -23,8 +23,8 @@ export interface Upload {
 }
 
 export interface UploadOptions {
-  /** The client's pace; `size` is no limit here, since nothing is held. */
-  readonly limits: BodyLimits;
+  /** The client's pace; there is no limit of size here, since nothing is held. */
+  readonly limits: Pick<BodyLimits, 'minimumRate' | 'timeout'>;
   /** How long a backend may take nothing. */
   readonly silence: Millis;
 }

@@ -15,6 +15,7 @@ import { answerError, answerUnknownModel, asGatewayError } from './errors.ts';
 import { permitChange, permitRun, remoteModels } from './permit.ts';
 import type { Exchange } from './exchange.ts';
 import type { Pressure } from './pressure.ts';
+import { LARGE_BODY } from './turns.ts';
 
 /** What the handlers need of the other rooms. */
 export interface Grounds {
@@ -87,11 +88,12 @@ export async function readVisit(
   { exchange, route, dialect, account }: Visit,
   { book, catalogue, emit, limits, clock, hash }: Grounds,
 ): Promise<{ readonly body: Buffer; readonly reading: Reading }> {
-  const received = await receiveBody(exchange.request, limits, clock);
+  const received = await receiveBody(exchange, limits, clock);
   account.bytesIn = received.length;
   const context = { headers: exchange.headers, hash };
   const first = { body: received, reading: dialect.read(route, received, context) };
   // Only looking: what changes a model is about the name it says.
+  if (received.length >= LARGE_BODY) await limits.turns.next(exchange.left);
   const ruled = route.endpoint === 'show' ? applyRules({ route, dialect, ...first }, context, book) : null;
   const { body, reading } = ruled ?? first;
   applyLimits({ route, dialect, body, reading }, exchange.client.grant, context, emit);

@@ -196,6 +196,18 @@ describe('a multipart form', () => {
     assert.equal(found([field('model', 'a')], 'multipart/form-data; boundary="B"x').isClear, false);
   });
 
+  it('is not clear when it has more of what only begins like a boundary than any file', () => {
+    const lookalikes = (count: number) => `${file}${'\r\n--BB'.repeat(count)}`;
+    assert.deepEqual(found([lookalikes(10_000), field('model', 'a')]), { value: 'a', count: 1, isClear: true });
+    assert.equal(found([lookalikes(10_001), field('model', 'a')]).isClear, false);
+  });
+
+  it('has no part whose headers go on for longer than headers do', () => {
+    const padding = `X: ${'y'.repeat(9_000)}\r\n`;
+    assert.equal(found([`${padding}${field('model', 'evil')}`]).isClear, false);
+    assert.deepEqual(found([`X: y\r\n${field('model', 'a')}`]), { value: 'a', count: 1, isClear: true });
+  });
+
   it('is not clear when it has more parts than any form', () => {
     const many = Array.from({ length: 1_001 }, () => field('x', 'y'));
     assert.equal(found([...many, field('model', 'a')]).isClear, false);

@@ -37,6 +37,7 @@ async function sent(route: Route, body: Buffer, grant: Grant): Promise<Sent | st
         ...context,
         countTokens: false,
         permit: () => {},
+        nextTurn: () => Promise.resolve(),
         book,
         grant,
       });
@@ -263,6 +264,7 @@ describe('a grant', () => {
         countTokens: false,
         book,
         permit: () => {},
+        nextTurn: () => Promise.resolve(),
       };
       return readIncoming(route, dialects[route.dialect], body, {
         ...context,

@@ -51,7 +51,7 @@ function uploading(count: number, options: Partial<UploadOptions> = {}): Bench {
   const client = new PassThrough({ highWaterMark: 16 * 1024 });
   const sinks = Array.from({ length: count }, () => new Sink());
   const upload = startUpload(client as unknown as IncomingMessage, sinks, clock, {
-    limits: { size: 0, timeout: 30_000, minimumRate: 1024 },
+    limits: { timeout: 30_000, minimumRate: 1024 },
     silence: 60_000,
     ...options,
   });
