@@ -50,7 +50,7 @@ const bombs: Readonly<Record<string, Buffer>> = {
 /** Of the same size, but forms: what only begins like a boundary, and parts whose headers never end. */
 const forms: Readonly<Record<string, Buffer>> = {
   'near boundaries': filled('--b\r\nX: y\r\n\r\n', '\r\n--bb', '\r\n--b--\r\n'),
-  'endless headers': filled(`${'--b\r\nX: y\r\n'.repeat(990)}`, 'a', '\r\n--b--\r\n'),
+  'endless headers': filled('--b\r\nX: y\r\n'.repeat(990), 'a', '\r\n--b--\r\n'),
 };
 
 const directory = mkdtempSync(join(tmpdir(), 'llamero-bombs-'));

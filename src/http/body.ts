@@ -69,6 +69,10 @@ export function receiveBody(
       size += chunk.length;
       if (size > limits.size) finish(tooLarge(limits.size));
       else chunks.push(chunk);
+      if (size >= LARGE_BODY && !isOver && !limits.turns.takes(chunk.length, goOn)) request.pause();
+    }
+    function goOn(): void {
+      request.resume();
     }
     function onEnd(): void {
       finish(null);

@@ -60,14 +60,15 @@ export async function readIncoming(
   );
   const changed = limited ?? ruled;
   const isUnpacked = isCompressed && changed !== null;
-  const { body: toSend, reading } = changed ?? { body, reading: first };
-  const asksForUsage = countTokens && (!isCompressed || isUnpacked) && isUncounted(route, reading);
-  return {
-    reading,
-    body: asksForUsage ? rewriteBody(toSend, { includeUsage: true }) : toSend,
-    asksForUsage,
-    isUnpacked,
-  };
+  const isPlain = !isCompressed || isUnpacked;
+  return counted(route, { ...(changed ?? { body, reading: first }), isUnpacked }, countTokens && isPlain);
+}
+
+/** What is sent on; it asks for usage where `mayAsk` and nobody would tell otherwise. */
+function counted(route: Route, incoming: Omit<Incoming, 'asksForUsage'>, mayAsk: boolean): Incoming {
+  const { body, isUnpacked, reading } = incoming;
+  const asksForUsage = mayAsk && isUncounted(route, reading);
+  return { reading, body: asksForUsage ? rewriteBody(body, { includeUsage: true }) : body, asksForUsage, isUnpacked };
 }
 
 /** Only OpenAI's older streams tell nothing unless they are asked. */

@@ -11,7 +11,15 @@ export interface Turns {
    * the client leaves, and takes no turn then.
    */
   next(left: Departure): Promise<void>;
+  /**
+   * Bytes of a large body that have come. Once a turn has brought as many as it may, of all bodies together, the answer is no, and
+   * `more` is called when more can be taken: many fast clients would keep the event loop receiving otherwise.
+   */
+  takes(bytes: number, more: () => void): boolean;
 }
+
+/** Bytes of large bodies that are received in one turn. */
+const RECEIVED_A_TURN = 4 * 1024 * 1024;
 
 /** Bytes from which on a body's reading can be felt; what is smaller never waits. */
 export const LARGE_BODY = 256 * 1024;
@@ -19,6 +27,8 @@ export const LARGE_BODY = 256 * 1024;
 /** `defer` runs something in the event loop's next turn, after what has come from the network by then. */
 export function createTurns(defer: (run: () => void) => void = setImmediate): Turns {
   const waiting = new Set<() => void>();
+  let received = 0;
+  let paused: (() => void)[] = [];
   let isDue = false;
 
   function arrange(): void {
@@ -34,7 +44,21 @@ export function createTurns(defer: (run: () => void) => void = setImmediate): Tu
     arrange();
   }
 
+  function goOn(): void {
+    received = 0;
+    const all = paused;
+    paused = [];
+    for (const more of all) more();
+  }
+
   return {
+    takes(bytes, more) {
+      if (received === 0) defer(goOn);
+      received += bytes;
+      if (received <= RECEIVED_A_TURN) return true;
+      paused.push(more);
+      return false;
+    },
     next(left) {
       return new Promise((resolve, reject) => {
         const end = (): void => {
