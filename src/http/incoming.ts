@@ -38,7 +38,7 @@ export async function readIncoming(
   { countTokens, book, grant, nextTurn, permit, ...context }: IncomingContext,
 ): Promise<Incoming> {
   const isCompressed = needsZstd(route, context.headers);
-  const plain = isCompressed ? await decompressed(body) : body;
+  const plain = isCompressed ? await decompressed(body, nextTurn) : body;
   if (plain === null || isStrangelyCoded(context, isCompressed)) refuseUnseen(grant);
   // What can't be decompressed within Ollama's bounds is refused by whichever backend gets it, in Ollama's words.
   if (plain === null) {
@@ -46,7 +46,6 @@ export async function readIncoming(
     return { reading: blankReading, body, asksForUsage: false, isUnpacked: false };
   }
   const isLarge = plain.length >= LARGE_BODY;
-  if (isCompressed && isLarge) await nextTurn();
   const first = dialect.read(route, plain, context);
   if (isLarge) await nextTurn();
   const ruled = applyRules({ route, dialect, body: plain, reading: first }, context, book);
@@ -60,8 +59,8 @@ export async function readIncoming(
   );
   const changed = limited ?? ruled;
   const isUnpacked = isCompressed && changed !== null;
-  const isPlain = !isCompressed || isUnpacked;
-  return counted(route, { ...(changed ?? { body, reading: first }), isUnpacked }, countTokens && isPlain);
+  const mayAsk = countTokens && isCompressed === isUnpacked;
+  return counted(route, { ...(changed ?? { body, reading: first }), isUnpacked }, mayAsk);
 }
 
 /** What is sent on; it asks for usage where `mayAsk` and nobody would tell otherwise. */
@@ -85,7 +84,14 @@ function isStrangelyCoded({ headers }: ReadContext, isCompressed: boolean): bool
 
 const decompress = promisify(zstdDecompress);
 
-async function decompressed(body: Buffer): Promise<Buffer | null> {
+/** Null for what can't be decompressed. What is large comes in a turn of its own. */
+async function decompressed(body: Buffer, nextTurn: () => Promise<void>): Promise<Buffer | null> {
+  const plain = await unpack(body);
+  if (plain !== null && plain.length >= LARGE_BODY) await nextTurn();
+  return plain;
+}
+
+async function unpack(body: Buffer): Promise<Buffer | null> {
   try {
     return await decompress(body, {
       maxOutputLength: zstdLimits.bodyBytes,
