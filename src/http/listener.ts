@@ -4,7 +4,9 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { createServer, Server, type AddressInfo, type Socket } from 'node:net';
 import type { Address } from '../core/options.ts';
+import type { Millis } from '../core/types.ts';
 import type { Exchange } from './exchange.ts';
+import { IdleConnections } from './idle.ts';
 import { limitRest } from './linger.ts';
 import { renewCertificate } from './node-server.ts';
 import type { TlsOptions } from './tls.ts';
@@ -24,8 +26,11 @@ export interface Listener {
   stopAccepting(): Promise<void>;
   /** Uses what is in the certificate's files now, for connections to come. What is wrong with them, when nothing was changed. */
   renewCertificate(): string | null;
-  /** Closes connections that carry no request. */
-  closeIdle(): void;
+  /**
+   * Looks which connections carry nothing, and closes those that did not from the looks before on, for `quietMs`. Resolves when it
+   * has. What has arrived by then was read, so that no request is under it but those still on the wire.
+   */
+  closeIdle(now: Millis, quietMs: Millis): Promise<void>;
   /** Closes everything now. */
   close(): Promise<void>;
 }
@@ -61,6 +66,8 @@ export function asListener(
   const others: Server[] = [];
   // http counts a connection among its own when TLS has come to terms, and until then closes it with nothing.
   const sockets = new Set<Socket>();
+  const idle = new IdleConnections();
+  app.server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => idle.add(socket));
   if (tls !== undefined) {
     app.server.on('connection', (socket: Socket) => {
       sockets.add(socket);
@@ -100,7 +107,12 @@ export function asListener(
         return (error as Error).message;
       }
     },
-    closeIdle: () => app.server.closeIdleConnections(),
+    async closeIdle(now, quietMs) {
+      // The loop reads all that has come before it comes to this; timers, whose turn it was, are before that.
+      await new Promise((resolve) => setImmediate(resolve));
+      const busy = new Set([...open].map(({ request }) => request.socket as Socket));
+      for (const socket of idle.look(now, busy, quietMs)) socket.destroy();
+    },
     async close() {
       isClosing = true;
       app.server.closeAllConnections();

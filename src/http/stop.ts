@@ -34,10 +34,11 @@ export interface StopDependencies {
 
 const sweepMs = 250;
 /**
- * How long idle connections stay open after the listener has closed, unless their next request ends them; longer while answers
- * are under way, for which we wait anyhow. A request that comes just when its connection is closed gets no answer.
+ * How long a connection stays open after its last answer, or after the listener has closed, unless its next request ends it; longer
+ * while answers are under way, for which we wait anyhow. A request that comes just when its connection is closed gets no answer, and
+ * a client that has just had one is the likeliest to ask again.
  */
-const courtesyMs = 2000;
+const courtesyMs = 5000;
 /** How long cut answers may take to leave the socket. */
 const farewellMs = 500;
 
@@ -60,10 +61,9 @@ async function stop(
     state.done = true;
   });
   const deadline = clock.now() + options.grace;
-  // For a moment idle connections stay open: a request may be on its way, and is answered.
-  const sweepFrom = clock.now() + Math.min(courtesyMs, options.grace / 2);
+  const quietMs = Math.min(courtesyMs, options.grace / 2);
   while (!state.done && clock.now() < deadline) {
-    if (clock.now() >= sweepFrom && !hasAny(listener.open)) listener.closeIdle();
+    await listener.closeIdle(clock.now(), hasAny(listener.open) ? Infinity : quietMs);
     await Promise.race([done, pause(Math.min(sweepMs, Math.max(1, deadline - clock.now())))]);
   }
   if (!state.done) {

@@ -4,8 +4,8 @@ import type { Exchange } from '../../src/http/exchange.ts';
 import { createStop } from '../../src/http/stop.ts';
 import { virtualClock } from '../support/virtual-clock.ts';
 
-/** Stopping with a grace of half a minute; `answering` are the answers under way. */
-function stopping(answering: Set<Exchange>) {
+/** Stopping with a grace of half a minute unless said otherwise; `answering` are the answers under way. */
+function stopping(answering: Set<Exchange>, grace = 30_000) {
   const clock = virtualClock();
   const closed = Promise.withResolvers<void>();
   const told: string[] = [];
@@ -16,7 +16,9 @@ function stopping(answering: Set<Exchange>) {
         open: answering,
         listen: async () => '',
         stopAccepting: () => closed.promise,
-        closeIdle: () => void told.push('idle'),
+        closeIdle: async (_now, quietMs) => {
+          if (quietMs < Infinity) told.push(`idle for ${quietMs}`);
+        },
         renewCertificate: () => null,
         close: async () => {},
       },
@@ -24,7 +26,7 @@ function stopping(answering: Set<Exchange>) {
       giveUp: () => void told.push('give up'),
       close: async () => void told.push('close'),
     },
-    { delay: 0, grace: 30_000 },
+    { delay: 0, grace },
   );
   /** Lets time pass in the steps in which the gateway looks. */
   const pass = async (ms: number): Promise<void> => {
@@ -38,17 +40,25 @@ function stopping(answering: Set<Exchange>) {
 
 const exchange = (ended: string[] = []) => ({ onStop: () => void ended.push('said') }) as unknown as Exchange;
 
-it('closes idle connections two seconds after the last was accepted, when nobody is being answered', async () => {
+it('closes connections that carried nothing for five seconds, when nobody is being answered', async () => {
   const { closed, pass, stop, told } = stopping(new Set());
   const stopped = stop();
-  await pass(1_750);
-  assert.deepEqual(told, ['begin']);
-  await pass(500);
-  assert.ok(told.includes('idle'));
+  await pass(250);
+  assert.deepEqual(new Set(told), new Set(['begin', 'idle for 5000']));
   closed.resolve();
   await pass(250);
   await stopped;
   assert.equal(told.at(-1), 'close');
+});
+
+it('leaves connections half of a grace that is short', async () => {
+  const { closed, pass, stop, told } = stopping(new Set(), 4_000);
+  const stopped = stop();
+  await pass(250);
+  assert.ok(told.includes('idle for 2000'));
+  closed.resolve();
+  await pass(250);
+  await stopped;
 });
 
 it('leaves idle connections alone as long as anybody is being answered', async () => {
@@ -59,7 +69,7 @@ it('leaves idle connections alone as long as anybody is being answered', async (
   assert.deepEqual(told, ['begin']);
   answering.clear();
   await pass(250);
-  assert.ok(told.includes('idle'));
+  assert.ok(told.includes('idle for 5000'));
   closed.resolve();
   await pass(250);
   await stopped;

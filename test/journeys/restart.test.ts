@@ -8,6 +8,9 @@ import { chatLine, fakeOllama, startStream, type FakeOllama } from '../support/f
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
+/** On a connection that is not kept: a stopping gateway leaves those that are a while. */
+const alone = { connection: 'close' };
+
 interface Waiting {
   /** Lets it start; resolves when its banner is there. */
   go(): Promise<ChildProcess>;
@@ -64,7 +67,7 @@ function load(url: string): () => Promise<string[]> {
     while (load.goesOn) {
       try {
         const body = JSON.stringify({ model: 'tiny', stream: false, messages: [{ role: 'user', content: 'hi' }] });
-        const answer = await fetch(`${url}/api/chat`, { method: 'POST', body, headers: { connection: 'close' } });
+        const answer = await fetch(`${url}/api/chat`, { method: 'POST', body, headers: alone });
         if (answer.status !== 200) wrong.push(`${answer.status}`);
         await answer.text();
       } catch (error) {
@@ -104,6 +107,7 @@ describe('a restart', {
     const stream = await fetch(`${url}/api/chat`, {
       method: 'POST',
       body: '{"model":"tiny","messages":[{"role":"user","content":"hi"}]}',
+      headers: alone,
     });
     ollama.handler = usual;
     const stop = load(url);
@@ -131,7 +135,7 @@ describe('a restart', {
     const old = await prepare(t, ollama, { flags }).go();
     const young = await prepare(t, ollama, { flags }).go();
     assert.equal(await leaves(old), 0);
-    assert.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200);
+    assert.equal((await fetch(`http://127.0.0.1:${port}/`, { headers: alone })).status, 200);
     assert.equal(await leaves(young), 0);
   });
 });
