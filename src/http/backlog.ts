@@ -68,9 +68,14 @@ export class Backlog {
     this.#to = 0;
   }
 
+  /** Whether all backlogs together have reached their limit, so that every byte more is one too many. */
+  get isShort(): boolean {
+    return this.#budget.used >= this.#budget.limit;
+  }
+
   /** Whether no more should be asked for: this backlog, or all of them together, have reached their limit. */
   isFull(limit: number): boolean {
-    return this.size >= limit || (this.size > 0 && this.#budget.used >= this.#budget.limit);
+    return this.size >= limit || (this.size > 0 && this.isShort);
   }
 
   #settle(bytes: number): void {

@@ -103,7 +103,7 @@ const stringLimitBytes = 8 * 1024;
  * A turn of the event loop can bring megabytes from a fast backend. Once so much has been gathered it is sent at once, so that
  * a client that does not take it is noticed before the rest has been read.
  */
-const gatherLimitBytes = 32 * 1024;
+const gatherLimitBytes = 16 * 1024;
 
 /** A backlog is sent in steps, so that a client that reads slowly but steadily is seen to make progress. */
 const stepBytes = 16 * 1024;
@@ -240,7 +240,8 @@ export class NodeExchange implements Exchange, Member {
     this.bytesOut += bytes.length;
     this.#pending.push(bytes);
     this.#pendingBytes += bytes.length;
-    if (this.#pendingBytes >= gatherLimitBytes && !this.#isPaused) this.#flush();
+    const isMuch = this.#pendingBytes >= gatherLimitBytes || (this.#isCongested && this.#backlog.isShort);
+    if (isMuch && !this.#isPaused) this.#flush();
     else this.#schedule();
   }
 

@@ -202,6 +202,33 @@ describe('an exchange over Node', () => {
     assert.ok((await written.promise) < most);
   });
 
+  it('takes one piece more for a client that takes nothing, and not what it would gather, when all have lagged too far', async (t) => {
+    const others = 1024 * 1024;
+    const flow: FlowLimits = { ...roomy, budget: { used: others, limit: others } };
+    const piece = Buffer.alloc(1024, 'x');
+    const kept = Promise.withResolvers<number>();
+    const port = await serve(
+      t,
+      (exchange) => {
+        const state = { hasRoom: true };
+        exchange.onRoom = (room) => void (state.hasRoom = room);
+        exchange.head(200, ['Content-Type', 'application/x-ndjson'], null);
+        const more = (): void => {
+          for (let count = 0; state.hasRoom && count < 100; count += 1) exchange.write(piece);
+          if (state.hasRoom) setImmediate(more);
+          else kept.resolve(flow.budget.used - others);
+        };
+        more();
+      },
+      flow,
+    );
+    const socket = connect(port, '127.0.0.1');
+    t.after(() => socket.destroy());
+    socket.pause();
+    socket.write(get());
+    assert.equal(await kept.promise, piece.length);
+  });
+
   it('gives a slow reader every byte in order, keeps no more than its limits, and gives the budget back', async (t) => {
     const flow: FlowLimits = { ...roomy, budget: { used: 0, limit: 100 * 1024 } };
     const total = 8 * 1024 * 1024;

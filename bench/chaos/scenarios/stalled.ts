@@ -1,5 +1,7 @@
 /** G5: clients that ask for long, fast streams and read nothing of them. */
+import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { totalmem } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { nowMicros } from '../../load/script.ts';
 import { quantileOf } from '../../load/statistics.ts';
@@ -9,18 +11,28 @@ import { bar, mebibytes, ms, perform, type Scenario } from '../scenario.ts';
 import type { Stage } from '../stage.ts';
 import { requestOf } from '../voice.ts';
 
-/** How long it may take until the kernel's buffers, megabytes for each reader, are full and a reader is seen to stall. */
-const fillMs = 30_000;
+/**
+ * How long it may take until the kernel's buffers for a reader are full, and the reader is seen to stall. They are filled at the
+ * speed of loopback and of the backends, which share the cores with everybody.
+ */
+const fillMs = { quick: 8_000, full: 15_000 };
 const rssLimit = 500 * 1024 * 1024;
+/** Of the kernel, which counts so. */
+const pageBytes = 4096;
+/** Beside its content, so that the cores are busy with bytes rather than with the frames around them. */
+const padding = 4_000;
 
 export const stalled: Scenario = {
   id: 'G5',
   title: 'readers that stall on fast streams',
   run(circumstances) {
-    const readers = circumstances.quick ? 200 : 2_000;
-    const stallMs = circumstances.quick ? 4_000 : 60_000;
-    const lastsMs = circumstances.quick ? 8_000 : 120_000;
-    const aloneMs = circumstances.quick ? 2_500 : 15_000;
+    const { quick } = circumstances;
+    const readers = quick ? 200 : 2_000;
+    const stallMs = quick ? 4_000 : 60_000;
+    const lastsMs = quick ? 8_000 : 120_000;
+    const aloneMs = quick ? 2_500 : 20_000;
+    const lifeMs = stallMs + (quick ? fillMs.quick : fillMs.full);
+    const rampMs = readers * 10;
     // The backends share the cores with everybody, and are kept busier by this than any real one: that they are slow to answer
     // a probe or a connection is not what is looked at.
     const config = `
@@ -33,13 +45,14 @@ timeouts: {connect: 30s}
       { backends: 3, slots: readers + 8, config, rules: { slots: null } },
       async (stage) => {
         const before = await others(stage, aloneMs);
-        const crowd = new Crowd(stage, readers, stallMs + fillMs);
-        const rampMs = Math.min(lastsMs / 4, readers * 5);
-        const [most, during] = await Promise.all([
-          peak(stage, lastsMs + stallMs + fillMs),
-          delay(rampMs).then(() => others(stage, lastsMs - rampMs)),
-          crowd.fill(rampMs, lastsMs),
+        const crowd = new Crowd(stage, readers, lifeMs);
+        const peak = watchMemory(stage);
+        const [during] = await Promise.all([
+          delay(rampMs).then(() => others(stage, lastsMs)),
+          crowd.fill(rampMs, rampMs + lastsMs),
         ]);
+        await allEnded(stage, lifeMs);
+        const most = await peak();
         const connections = stage.gateway.footprint().descriptors;
         const behind = await others(stage, aloneMs);
         crowd.close();
@@ -49,9 +62,16 @@ timeouts: {connect: 30s}
         const cut = cutOf(events, asked);
         const usual = Math.max(p99(before), p99(behind));
         const ratio = p99(during) / usual;
-        const lates = cut.map((line) => Number(line['duration_ms']) - stallMs);
+        const lates = cut.map((line) => Number(line['duration_ms']) - stallMs).sort((a, b) => a - b);
+        const kernel = kernelMemory();
+        // The backend's connection waits like the client's.
+        const taken = kernel === null ? 0 : 2 * kernel.perConnection * readers;
         return {
           bars: [
+            bar(
+              kernel === null || taken < kernel.inAll,
+              `the kernel may take ${mebibytes(taken)} for them; above ${mebibytes(kernel?.inAll ?? 0)} it makes everybody wait`,
+            ),
             bar(most <= rssLimit, `${mebibytes(most)} of memory at most (500 MiB)`),
             bar(cut.length === asked.size, `${cut.length} of ${asked.size} stalled readers cut`),
             bar(connections < 100, `${connections} descriptors open after that`),
@@ -65,18 +85,40 @@ timeouts: {connect: 30s}
             ),
           ],
           figures: [
-            `cut ${ms(
-              quantileOf(
-                lates.sort((a, b) => a - b),
-                0.5,
-              ),
-            )} after their deadline at the median`,
+            `cut ${ms(quantileOf(lates, 0.5))} after their deadline at the median, ${ms(quantileOf(lates, 1))} at most`,
           ],
         };
       },
     );
   },
 };
+
+interface KernelMemory {
+  /** Bytes it may hold for one connection whose reader takes nothing: what waits at its end, and at the sender's. */
+  readonly perConnection: number;
+  /** Bytes for all together from which on it is short of memory, and holds back every connection there is. */
+  readonly inAll: number;
+}
+
+/** Null where it does not say. */
+function kernelMemory(): KernelMemory | null {
+  const [sent, received] = [kernelFigures('tcp_wmem')?.[2], kernelFigures('tcp_rmem')?.[1]];
+  if (sent === undefined || received === undefined) return null;
+  const pressurePages = kernelFigures('tcp_mem')?.[1];
+  // A network namespace does not show it; by itself the kernel makes it this share of the memory.
+  return {
+    perConnection: sent + received,
+    inAll: pressurePages === undefined ? totalmem() / 16 : pressurePages * pageBytes,
+  };
+}
+
+function kernelFigures(name: string): readonly number[] | null {
+  try {
+    return readFileSync(`/proc/sys/net/ipv4/${name}`, 'latin1').trim().split(/\s+/).map(Number);
+  } catch {
+    return null;
+  }
+}
 
 function others(stage: Stage, forMs: number): Promise<Ended[]> {
   return askInTurn(stage.clients, 4, after(forMs), () => stage.wish({ voice: 'chat', stream: false, delayMs: 10 }));
@@ -87,15 +129,26 @@ function p99(endings: readonly Ended[]): number {
   return quantileOf(times, 0.99);
 }
 
-/** The most resident memory within a time. */
-async function peak(stage: Stage, forMs: number): Promise<number> {
-  const isDone = after(forMs);
-  let most = 0;
-  while (!isDone()) {
-    most = Math.max(most, stage.gateway.footprint().rss);
-    await delay(250);
-  }
-  return most;
+/** Returns the way to stop, which resolves with the most resident memory meanwhile. */
+function watchMemory(stage: Stage): () => Promise<number> {
+  const watch = { most: 0, isOver: false };
+  const watching = (async () => {
+    while (!watch.isOver) {
+      watch.most = Math.max(watch.most, stage.gateway.footprint().rss);
+      await delay(250);
+    }
+  })();
+  return async () => {
+    watch.isOver = true;
+    await watching;
+    return watch.most;
+  };
+}
+
+/** Resolves when nothing is being answered, or when that has taken too long. */
+async function allEnded(stage: Stage, withinMs: number): Promise<void> {
+  const isLate = after(withinMs);
+  while (!isLate() && (await stage.gateway.gauges())['inflight'] !== 0) await delay(500);
 }
 
 /** Readers that have asked for a stream and take nothing of it, not even the news that they were cut. */
@@ -133,7 +186,7 @@ class Crowd {
       stream: true,
       pieces: 1_000_000,
       everyMs: 0,
-      padding: 400,
+      padding,
     });
     this.asked.add(id);
     this.#stage.tell({
