@@ -110,7 +110,7 @@ export function asListener(
     async closeIdle(now, quietMs) {
       // The loop reads all that has come before it comes to this; timers, whose turn it was, are before that.
       await new Promise((resolve) => setImmediate(resolve));
-      const busy = new Set([...open].map(({ request }) => request.socket as Socket));
+      const busy = new Set<Socket>([...open].map(({ request }) => request.socket));
       for (const socket of idle.look(now, busy, quietMs)) socket.destroy();
     },
     async close() {
