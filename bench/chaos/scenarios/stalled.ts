@@ -15,7 +15,7 @@ import { requestOf } from '../voice.ts';
  * How long it may take until the kernel's buffers for a reader are full, and the reader is seen to stall. They are filled at the
  * speed of loopback and of the backends, which share the cores with everybody.
  */
-const fillMs = { quick: 8_000, full: 15_000 };
+const fillMs = { quick: 8_000, full: 30_000 };
 const rssLimit = 500 * 1024 * 1024;
 /** Of the kernel, which counts so. */
 const pageBytes = 4096;
