@@ -57,7 +57,7 @@ async function pages(): Promise<readonly Pasted[]> {
 /** Commands that are not run, and why; everything else is. */
 const exceptions: readonly (readonly [RegExp, string])[] = [
   [/^git clone |^cd /, 'the clone is where this test is'],
-  [/^ulimit /, 'whether it may be raised is up to the machine'],
+  [/^(?:ulimit|sysctl) /, 'whether it may be changed is up to the machine'],
   [/^node --trace-gc /, 'is about the output of Node'],
 ];
 
