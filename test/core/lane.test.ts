@@ -89,6 +89,22 @@ describe('a lane', () => {
     );
   });
 
+  it('begins, among clients that have had as much as each other, with whoever has waited for longest', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat({ max: 50 }), { minLength: 1, maxLength: 12 }), (sinces) => {
+        const clients = sinces.map((since, number): Waiter => {
+          return { job: job({ client: `c${number}` }), tried: [], since, deadline: 1e9 };
+        });
+        const queue = queueOf(clients);
+        assert.equal(laneOf(queue)!.head.since, Math.min(...sinces));
+        assert.deepEqual(
+          servedFrom(queue).map(({ since }) => since),
+          [...sinces].sort((a, b) => a - b),
+        );
+      }),
+    );
+  });
+
   it('has no job twice when one of a single band is asked for, and ends where its jobs end', () => {
     const queue = queueOf([0, 1, 2].map((since) => waiter({ client: 'alice', priority: 0, promptTokens: 1, since })));
     const [lane] = [...queue.lanes];

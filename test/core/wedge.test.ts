@@ -263,4 +263,58 @@ describe('the watch for wedged runners', () => {
     watch.close();
     assert.equal(clock.pendingTimers, 0);
   });
+
+  it('hands on what happens to a lease, as it is', () => {
+    const { watch } = bench();
+    const told: string[] = [];
+    const inner: Lease = {
+      backend: 'a',
+      warm: true,
+      reason: 'sticky',
+      queuedMs: 7,
+      firstByte: (ms) => void told.push(`first byte ${ms}`),
+      release: ({ kind }) => told.push(`released ${kind}`) > 0,
+    };
+    const { firstByte, release, ...rest } = watch.follow(job(), inner);
+    firstByte(12);
+    assert.equal(release(done), true);
+    assert.deepEqual(told, ['first byte 12', 'released done']);
+    assert.deepEqual(
+      { backend: rest.backend, warm: rest.warm, reason: rest.reason, queuedMs: rest.queuedMs },
+      { backend: 'a', warm: true, reason: 'sticky', queuedMs: 7 },
+    );
+    assert.equal(watch.follow(job({ model: null }), inner), inner, 'without a model there is nothing to watch');
+    assert.equal(watch.follow(job({ task: 'unload' }), inner), inner);
+  });
+
+  it('remembers how long a model may take for many quick answers, and not for ever', () => {
+    const patient = (quickAnswers: number): boolean => {
+      const { answer, clock, lease, told } = bench();
+      answer(minute);
+      for (let count = 0; count < quickAnswers; count += 1) answer(1);
+      lease();
+      clock.tick(3 * minute);
+      return told().length === 0;
+    };
+    assert.deepEqual([patient(1), patient(4), patient(40)], [true, true, false]);
+  });
+
+  it('goes on suspecting it when one that waited has failed, and stops when one was answered', () => {
+    for (const [outcome, last] of [
+      [timeout, 'suspected'],
+      [done, 'unsuspected'],
+    ] as const) {
+      const { answer, clock, lease, told } = bench({ suspect: 10_000 });
+      const streams = { streams: true };
+      const quick = lease(true, streams);
+      quick.firstByte(1);
+      quick.release(done);
+      answer(1);
+      const [one] = [lease(true, streams), lease(true, streams)];
+      clock.tick(30_000);
+      assert.equal(told().at(-1), 'suspected');
+      one.release(outcome);
+      assert.equal(told().at(-1), last);
+    }
+  });
 });
