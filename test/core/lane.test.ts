@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import { Queue, type Lane, type Waiter } from '../../src/core/queue.ts';
 import { job } from '../support/build.ts';
 
-const weights = { alice: 1, bob: 2, carol: 5 } as const;
+/** Powers of two, so that what a client has had is an exact number. */
+const weights = { alice: 1, bob: 2, carol: 4 } as const;
 type Name = keyof typeof weights;
 
 const arrival = fc.record({
@@ -134,7 +135,7 @@ describe('a lane', () => {
     );
   });
 
-  it('foretells how many will have gone when the last of a client has', () => {
+  it('never foretells fewer than will have gone when the last of a client has, nor more than wait', () => {
     fc.assert(
       fc.property(fc.array(arrival, { minLength: 1, maxLength: 24 }), (arrivals) => {
         // Of one length and one band, so that turns are even.
@@ -145,8 +146,7 @@ describe('a lane', () => {
         const served = servedFrom(queue);
         for (const [client, ahead] of foretold) {
           const truly = served.findLastIndex((one) => one.job.client === client) + 1;
-          // Turns do not come out even with weights of 1, 2 and 5.
-          assert.ok(Math.abs(ahead - truly) <= 6, `${client}: ${ahead} foretold, ${truly} came`);
+          assert.ok(ahead >= truly, `${client}: ${ahead} foretold, ${truly} came`);
           assert.ok(ahead <= arrivals.length);
         }
       }),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { canonicalModelName } from '../../src/core/model-name.ts';
-import { demandModels, lastingClient, mayUseModel, narrowModels } from '../../src/core/permission.ts';
+import { demandModels, lastingClient, mayUseAllModels, mayUseModel, narrowModels } from '../../src/core/permission.ts';
 import { builtInProfiles } from '../../src/core/profiles.ts';
 
 const client = (models?: string[], cloud = false) =>
@@ -92,5 +92,14 @@ describe('a list of models', () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe('a grant of all models', () => {
+  it('is one without a list that also allows those that run elsewhere', () => {
+    const { operator, plain } = builtInProfiles;
+    assert.equal(mayUseAllModels(operator), true);
+    assert.equal(mayUseAllModels(plain), false);
+    assert.equal(mayUseAllModels({ ...operator, models: ['*'] }), false, 'which has to be looked through');
   });
 });

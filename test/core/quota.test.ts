@@ -100,6 +100,14 @@ describe('token quotas', () => {
     assert.notEqual(quotas.reserve(one, 10, 4 * MINUTE + error.retryAfterMs!), null);
   });
 
+  it('count what is reserved when they say when to come again', () => {
+    const quotas = createQuotas();
+    const one = client({ tokensPerMinute: 100 });
+    quotas.reserve(one, 50, 0)!.settle(50, 0);
+    quotas.reserve(one, 50, 30_000);
+    assert.equal(refusal(() => quotas.reserve(one, 50, 30_000)).retryAfterMs, 30_000);
+  });
+
   it('bind only those who have a bound', () => {
     assert.equal(createQuotas().reserve(client({}), 1e9, 0), null);
     assert.equal(createQuotas().state(client({}), 0), null);

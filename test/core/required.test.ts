@@ -152,4 +152,21 @@ describe('a model that is required', () => {
     assert.equal(made.pulls.length, 1);
     assert.equal(made.clock.pendingTimers, 0);
   });
+
+  it('listens to the fleet only until the end', () => {
+    const { clock, fleet } = fleetOf([backend('a')]);
+    let listening = 0;
+    const counted: Pick<typeof fleet, 'revision' | 'subscribe' | 'view'> = {
+      revision: fleet.revision,
+      view: () => fleet.view(),
+      subscribe: () => {
+        listening += 1;
+        return () => void (listening -= 1);
+      },
+    };
+    const watch = createRequired({ fleet: counted, clock, emit: () => {}, pull: () => {} }, required(1));
+    assert.equal(listening, 1);
+    watch.close();
+    assert.equal(listening, 0);
+  });
 });
