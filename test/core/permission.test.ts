@@ -95,6 +95,13 @@ describe('a list of models', () => {
   });
 });
 
+describe('a narrowed list', () => {
+  it('keeps what both lists allow, names and patterns', () => {
+    assert.deepEqual(narrowModels(['m*'], ['m:latest', 'm2', 'n:latest', 'm-*', '*']), ['m:latest', 'm2', 'm-*']);
+    assert.deepEqual(narrowModels(undefined, ['n:latest', '*']), ['n:latest', '*']);
+  });
+});
+
 describe('a grant of all models', () => {
   it('is one without a list that also allows those that run elsewhere', () => {
     const { operator, plain } = builtInProfiles;
