@@ -16,9 +16,11 @@ describe('the roster', () => {
     roster.configure([spec('a'), spec('b')]);
     roster.add(spec('c'));
     roster.remove('a');
+    roster.change('b', { weight: 2 });
     assert.deepEqual(told, [
       ['a', 'b'],
       ['a', 'b', 'c'],
+      ['b', 'c'],
       ['b', 'c'],
     ]);
   });

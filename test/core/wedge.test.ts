@@ -262,6 +262,8 @@ describe('the watch for wedged runners', () => {
     assert.equal(clock.pendingTimers, 1);
     watch.close();
     assert.equal(clock.pendingTimers, 0);
+    lease();
+    assert.equal(clock.pendingTimers, 0, 'nor for who comes after it was closed');
   });
 
   it('hands on what happens to a lease, as it is', () => {
