@@ -43,10 +43,10 @@ const MAX_SCALAR = 1_024;
 const MAX_KEY = 256;
 const TOO_LONG = ' ';
 /** How much structure a body may have: a number of characters outside of strings, strings and containers counted as several. */
-const MAX_STRUCTURE = 6 * 1_024 * 1_024;
-const STRING_WEIGHT = 36;
-const CONTAINER_WEIGHT = 18;
-const ESCAPE_WEIGHT = 20;
+const MAX_STRUCTURE = 4 * 1_024 * 1_024;
+const STRING_WEIGHT = 24;
+const CONTAINER_WEIGHT = 12;
+const ESCAPE_WEIGHT = 14;
 
 /**
  * Throws HugeOutline for a body made to be slow to walk. What is in strings costs next to nothing to go over, and does not count;
@@ -251,7 +251,8 @@ function containerEnd(text: string, at: number): number {
 
 function scalarEnd(text: string, at: number): number {
   let i = at;
-  while (isScalarCode(text.charCodeAt(i))) {
+  // One digit too many is enough to know: the rest is not gone over.
+  while (i - at <= MAX_SCALAR && isScalarCode(text.charCodeAt(i))) {
     i++;
   }
   if (i === at) {
