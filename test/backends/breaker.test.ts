@@ -35,12 +35,16 @@ describe('the breaker', () => {
   });
 
   it('closes by a good probe after its time, never by a request, and opens again by a bad one', async (t) => {
-    const { breaker, changes } = setUp(t, { openFor: 5 });
+    t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+    const { breaker, changes } = setUp(t, { openFor: 5000 });
     const isHalfOpen = async () => {
-      while (breaker.state !== 'half-open') await settled();
+      t.mock.timers.tick(5000);
+      await settled();
+      assert.equal(breaker.state, 'half-open');
     };
     for (let bad = 0; bad < 9; bad += 1) breaker.verdict(false);
     await settled();
+    t.mock.timers.tick(4999);
     breaker.probed(true);
     assert.equal(breaker.state, 'open', 'too early');
     await isHalfOpen();
