@@ -2,6 +2,7 @@
  * How long a job would wait, told from how fast the jobs of its model have been leaving the queue, and before any has, from
  * how long leases are held. An honest `Retry-After` and early refusals rest on it.
  */
+import { Recent } from './recent.ts';
 import type { Millis, ModelName } from './types.ts';
 
 export interface Backlog {
@@ -41,22 +42,14 @@ const NEWEST = 0.1;
 const REMEMBERED = 1000;
 
 export function createBacklog(): Backlog {
-  const lines = new Map<ModelName | null, Line>();
-  /** The last of all; undefined before there is one. */
-  let latest: ModelName | null | undefined;
+  const lines = new Recent<ModelName | null, Line>(REMEMBERED, ({ waiting }) => waiting === 0);
 
   function lineOf(model: ModelName | null): Line {
-    let line = lines.get(model);
-    // Most requests are for the model of the one before; moving it about would build the table anew again and again.
-    if (line !== undefined && model === latest) return line;
-    latest = model;
+    const line = lines.get(model);
     if (line === undefined) {
-      if (lines.size >= REMEMBERED) forgetOne(lines);
-      line = { waiting: 0, turnSince: 0, hasStalled: false, meanGap: null, meanHeld: null };
-    } else {
-      lines.delete(model);
+      return lines.add(model, { waiting: 0, turnSince: 0, hasStalled: false, meanGap: null, meanHeld: null });
     }
-    lines.set(model, line);
+    lines.touch(model);
     return line;
   }
 
@@ -97,12 +90,4 @@ export function createBacklog(): Backlog {
 
 function mean(before: Millis | null, newest: Millis): Millis {
   return before === null ? newest : before + NEWEST * (newest - before);
-}
-
-function forgetOne(lines: Map<ModelName | null, Line>): void {
-  for (const [model, { waiting }] of lines) {
-    if (waiting > 0) continue;
-    lines.delete(model);
-    return;
-  }
 }

@@ -4,6 +4,7 @@
  */
 import { GatewayError } from './errors.ts';
 import type { Client } from './grants.ts';
+import { Recent } from './recent.ts';
 import type { ClientId, Millis } from './types.ts';
 
 /** The bound that is nearest, for whoever wants to know how much is left. */
@@ -104,8 +105,15 @@ interface Bound {
   readonly window: Window;
 }
 
+/** What a client has used. */
+interface Windows {
+  readonly minute: Window;
+  readonly day: Window;
+}
+
 class Bounds implements Quotas {
-  readonly #clients = new Map<ClientId, { readonly minute: Window; readonly day: Window }>();
+  /** Whoever has asked for nothing for the longest, and has nothing under way, is forgotten first. */
+  readonly #clients = new Recent<ClientId, Windows>(KEPT, ({ day }) => day.reserved <= 0);
 
   reserve(client: Client, tokens: number, now: Millis): Reservation | null {
     const bounds = this.#boundsOf(client);
@@ -137,15 +145,9 @@ class Bounds implements Quotas {
 
   #boundsOf({ id, grant: { tokensPerDay, tokensPerMinute } }: Client): readonly Bound[] {
     if (tokensPerMinute === undefined && tokensPerDay === undefined) return [];
-    let windows = this.#clients.get(id);
-    if (windows === undefined) {
-      windows = { minute: new Window(MINUTE_MS), day: new Window(DAY_MS) };
-      if (this.#clients.size >= KEPT) this.#forgetOne();
-    }
-    // In order of last use.
-    this.#clients.delete(id);
-    this.#clients.set(id, windows);
-    const { day, minute } = windows;
+    const known = this.#clients.get(id);
+    if (known !== undefined) this.#clients.touch(id);
+    const { day, minute } = known ?? this.#clients.add(id, { minute: new Window(MINUTE_MS), day: new Window(DAY_MS) });
     const bounds: Bound[] = [];
     if (tokensPerMinute !== undefined) {
       const words = `${tokensPerMinute} tokens a minute are granted;`;
@@ -156,15 +158,6 @@ class Bounds implements Quotas {
       bounds.push({ code: 'tokens-per-day', words, limit: tokensPerDay, window: day });
     }
     return bounds;
-  }
-
-  /** Whoever has asked for nothing for the longest and has nothing under way. */
-  #forgetOne(): void {
-    for (const [id, { day }] of this.#clients) {
-      if (day.reserved > 0) continue;
-      this.#clients.delete(id);
-      return;
-    }
   }
 }
 

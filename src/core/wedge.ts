@@ -6,6 +6,7 @@
  */
 import { Type, type Static } from 'typebox';
 import { Bag, type Member } from './bag.ts';
+import { Recent } from './recent.ts';
 import type { Emit } from './events.ts';
 import type { Observation } from './observation.ts';
 import { Duration } from './options.ts';
@@ -129,7 +130,7 @@ class Watch implements WedgeWatch {
   readonly #dependencies: WedgeDependencies;
   readonly #clock: Clock;
   #options: WedgeOptions;
-  readonly #rows = new Map<string, Row>();
+  readonly #rows = new Recent<string, Row>(REMEMBERED, mayGo);
   #timer: Timer | null = null;
   #closed = false;
 
@@ -185,10 +186,9 @@ class Watch implements WedgeWatch {
 
   #row(backend: BackendId, model: ModelName): Row {
     const key = `${backend}\t${model}`;
-    let row = this.#rows.get(key);
-    if (row === undefined) {
-      if (this.#rows.size >= REMEMBERED) this.#forgetOne();
-      row = {
+    return (
+      this.#rows.get(key) ??
+      this.#rows.add(key, {
         backend,
         model,
         silent: new Bag(),
@@ -199,18 +199,8 @@ class Watch implements WedgeWatch {
         options: null,
         suspected: false,
         wedged: false,
-      };
-      this.#rows.set(key, row);
-    }
-    return row;
-  }
-
-  #forgetOne(): void {
-    for (const [key, { answering, silent, wedged }] of this.#rows) {
-      if (answering > 0 || silent.size > 0 || wedged) continue;
-      this.#rows.delete(key);
-      return;
-    }
+      })
+    );
   }
 
   #answered(row: Row, { options, since, streams, warm }: Silent): void {
@@ -309,6 +299,11 @@ class Watch implements WedgeWatch {
     // Who waits there waits in vain; where nobody else has the model there is nothing to lose by it.
     for (const { giveUp, job } of silent) if (this.#dependencies.hasOther(job, backend)) giveUp?.();
   }
+}
+
+/** Nothing runs there, and nothing is known against it. */
+function mayGo({ answering, silent, wedged }: Row): boolean {
+  return answering === 0 && silent.size === 0 && !wedged;
 }
 
 /** An answer that comes whole may be half written although nothing is heard of it. */

@@ -1,4 +1,5 @@
 /** How much each runner is wanted: how often of late, and how much waiting the lack of it has caused. */
+import { Recent } from '../recent.ts';
 import type { Millis, RunnerKey } from '../types.ts';
 import { LearntRate } from './learnt.ts';
 
@@ -24,19 +25,14 @@ const USUAL_MS = 900_000;
 const REMEMBERED = 4000;
 
 export class Demands {
-  readonly #rows = new Map<RunnerKey, Row>();
-  /** The last row of all. */
-  #latest: RunnerKey | null = null;
+  readonly #rows = new Recent<RunnerKey, Row>(REMEMBERED, ({ waiting }) => waiting === 0);
 
   /** A request came. */
   came(key: RunnerKey, now: Millis): void {
     const row = this.#row(key, now);
     row.recent.add(now);
     row.usual.add(now);
-    if (key === this.#latest) return;
-    this.#latest = key;
-    this.#rows.delete(key);
-    this.#rows.set(key, row);
+    this.#rows.touch(key);
   }
 
   /** Requests per ms. */
@@ -61,27 +57,15 @@ export class Demands {
   }
 
   #row(key: RunnerKey, now: Millis): Row {
-    let row = this.#rows.get(key);
-    if (row === undefined) {
-      row = {
+    return (
+      this.#rows.get(key) ??
+      this.#rows.add(key, {
         recent: new LearntRate(RECENT_MS, now),
         usual: new LearntRate(USUAL_MS, now),
         regretMs: 0,
         waiting: 0,
         countedAt: now,
-      };
-      if (this.#rows.size >= REMEMBERED) this.#forgetOne();
-      this.#rows.set(key, row);
-      this.#latest = key;
-    }
-    return row;
-  }
-
-  #forgetOne(): void {
-    for (const [key, { waiting }] of this.#rows) {
-      if (waiting > 0) continue;
-      this.#rows.delete(key);
-      return;
-    }
+      })
+    );
   }
 }
