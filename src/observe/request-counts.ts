@@ -1,6 +1,6 @@
 /**
- * What one finished request adds to. Nearly all requests end well and look like the one before, so the counters of those are
- * looked up once for each kind and kept: finding eight series by their labels costs more than adding to them.
+ * What one finished request adds to. Nearly all requests look like the one before, so the counters are looked up once for each kind
+ * of request and kept: finding eight series by their labels costs more than adding to them.
  */
 import type { RequestFinished } from '../core/events.ts';
 import type { Add, Series } from './series.ts';
@@ -8,17 +8,15 @@ import type { Add, Series } from './series.ts';
 /** Ollama reports a load of some tens of milliseconds for a model that is in memory; no real one is that fast. */
 const coldFromMs = 200;
 
-/** Where a request that ended well is counted. */
+/** Where requests of one kind are counted. */
 interface Usual {
   readonly requests: Add;
   readonly duration: Add;
-  readonly queueWait: Add;
+  /** Null for a kind that was never in the queue. */
+  readonly queueWait: Add | null;
   readonly overhead: Add;
-  readonly decisions: Add;
-  readonly usage: UsageCounts;
-}
-
-interface UsageCounts {
+  /** Null where no backend was chosen. */
+  readonly decisions: Add | null;
   readonly input: Add;
   readonly output: Add;
   readonly load: Add;
@@ -36,18 +34,21 @@ export class RequestCounts {
 
   /** `model` is the label. */
   count(event: RequestFinished, model: string): void {
-    if (event.outcome !== 'ok' || event.backend === null || event.reason === null || event.gonePhase !== null) {
-      this.#countUnusual(event, model);
-      return;
-    }
+    const { durationMs, failovers, firstByteMs, gonePhase, outcome, overheadMs, queueMs, traceId } = event;
+    const series = this.#series;
     const usual = this.#usualOf(event, model);
     usual.requests(1, null);
-    usual.duration(event.durationMs / 1000, event.traceId);
-    usual.queueWait(event.queueMs / 1000, event.traceId);
-    if (event.overheadMs !== undefined) usual.overhead(event.overheadMs / 1000, null);
-    usual.decisions(1, null);
-    if (event.failovers > 0) this.#series.add('failovers', { outcome: event.outcome }, event.failovers);
-    countUsage(usual.usage, event);
+    usual.duration(durationMs / 1000, traceId);
+    usual.queueWait?.(queueMs / 1000, traceId);
+    if (overheadMs !== undefined) usual.overhead(overheadMs / 1000, null);
+    usual.decisions?.(1, null);
+    if (failovers > 0) series.add('failovers', { outcome }, failovers);
+    if (gonePhase !== null) series.add('clientDisconnects', { phase: gonePhase }, 1);
+    else if (outcome !== 'ok') {
+      if (firstByteMs !== null) series.add('streamAborted', { backend: event.backend ?? '', cause: outcome }, 1);
+      else if (event.attempts === 0) series.add('rejected', { reason: outcome }, 1);
+    }
+    countUsage(usual, event);
   }
 
   /** To be called before series are forgotten: what is kept here would count into them unseen. */
@@ -55,57 +56,31 @@ export class RequestCounts {
     this.#usual.clear();
   }
 
-  #usualOf({ backend, outcome, priority = 'standard', reason, route, stream }: RequestFinished, model: string): Usual {
-    const key = `${route}\n${model}\n${backend}\n${reason}\n${stream}\n${priority}`;
+  #usualOf(event: RequestFinished, model: string): Usual {
+    const { outcome, priority = 'standard', reason, route } = event;
+    const [backend, stream, waited] = [event.backend ?? '', String(event.stream), waitOutcome(event)];
+    const key = `${route}\n${model}\n${backend}\n${outcome}\n${waited}\n${reason}\n${stream}\n${priority}`;
     const known = this.#usual.get(key);
     if (known !== undefined) return known;
     const series = this.#series;
     const usual = {
-      requests: series.adder('requests', { route, model, backend: backend ?? '', outcome, stream: String(stream) }),
+      requests: series.adder('requests', { route, model, backend, outcome, stream }),
       duration: series.adder('duration', { route, model, outcome }),
-      queueWait: series.adder('queueWait', { model, priority, outcome: 'leased' }),
+      queueWait: waited === null ? null : series.adder('queueWait', { model, priority, outcome: waited }),
       overhead: series.adder('overhead', { route }),
-      decisions: series.adder('routingDecisions', { reason: reason ?? '' }),
-      usage: this.#usageCounts(model, backend ?? ''),
-    };
-    this.#usual.set(key, usual);
-    return usual;
-  }
-
-  #usageCounts(model: string, backend: string): UsageCounts {
-    const series = this.#series;
-    return {
+      decisions: reason === null ? null : series.adder('routingDecisions', { reason }),
       input: series.adder('tokens', { model, backend, type: 'input' }),
       output: series.adder('tokens', { model, backend, type: 'output' }),
       load: series.adder('modelLoad', { model, backend }),
       perToken: series.adder('perToken', { model, backend }),
       rate: series.adder('tokenRate', { model, backend }),
     };
-  }
-
-  #countUnusual(event: RequestFinished, model: string): void {
-    const series = this.#series;
-    const { route, outcome, priority = 'standard', traceId } = event;
-    const backend = event.backend ?? '';
-    series.add('requests', { route, model, backend, outcome, stream: String(event.stream) }, 1);
-    series.add('duration', { route, model, outcome }, event.durationMs / 1000, traceId);
-
-    const waited = waitOutcome(event);
-    if (waited !== null) series.add('queueWait', { model, priority, outcome: waited }, event.queueMs / 1000, traceId);
-    if (event.overheadMs !== undefined) series.add('overhead', { route }, event.overheadMs / 1000);
-    if (event.reason !== null) series.add('routingDecisions', { reason: event.reason }, 1);
-    if (event.failovers > 0) series.add('failovers', { outcome }, event.failovers);
-
-    if (event.gonePhase !== null) series.add('clientDisconnects', { phase: event.gonePhase }, 1);
-    else if (outcome !== 'ok' && event.firstByteMs !== null)
-      series.add('streamAborted', { backend, cause: outcome }, 1);
-    else if (outcome !== 'ok' && event.attempts === 0) series.add('rejected', { reason: outcome }, 1);
-
-    countUsage(this.#usageCounts(model, backend), event);
+    this.#usual.set(key, usual);
+    return usual;
   }
 }
 
-function countUsage(counts: UsageCounts, event: RequestFinished): void {
+function countUsage(counts: Usual, event: RequestFinished): void {
   const { promptTokens, outputTokens, outputMs, loadMs } = event.usage;
   if (promptTokens !== undefined) counts.input(promptTokens, null);
   if (outputTokens !== undefined) counts.output(outputTokens, null);
