@@ -5,10 +5,12 @@ import { createDiscovery, type Discovery, type Resolver } from './backends/disco
 import { nodeResolver } from './backends/discovery/node-resolver.ts';
 import { createUpkeep, type Upkeep } from './backends/upkeep.ts';
 import { write } from './config/effective.ts';
+import { isOwnAddress } from './config/exposure.ts';
 import { configSchema, type Config } from './config/schema.ts';
 import type { BackendSpec } from './core/backend.ts';
 import { createCatalogue, type Catalogue } from './core/catalogue.ts';
 import type { AuditEntry } from './core/audit-entry.ts';
+import { isInUse } from './core/backend-view.ts';
 import { createFleet, type BackendView, type Fleet } from './core/fleet.ts';
 import { createPolicy, policyName } from './core/policies/choice.ts';
 import { createRoster, type Roster } from './core/roster.ts';
@@ -385,13 +387,13 @@ function createOperations(
       exchanges,
       notReady,
     },
-    { token: token ?? null, isLoopback: /^(?:127\..*|localhost|::1)$/.test(address.host) },
+    { token: token ?? null, isLoopback: isOwnAddress(address) },
   );
   rooms.subscribe((event) => admin.observe(event));
   return admin;
 }
 
 /** One that sleeps does, too: a request is what wakes it. */
-function takesRequests({ spec, state }: BackendView): boolean {
-  return state === 'up' || state === 'probation' || (spec.wake !== undefined && state !== 'draining');
+function takesRequests(view: BackendView): boolean {
+  return isInUse(view) || (view.spec.wake !== undefined && view.state !== 'draining');
 }

@@ -3,6 +3,7 @@
  * wake sleeping machines, and pulls of models that are required. Core says when; here is how.
  */
 import type { Wake } from '../core/backend.ts';
+import { isInUse } from '../core/backend-view.ts';
 import type { Emit } from '../core/events.ts';
 import type { Fleet } from '../core/fleet.ts';
 import type { Perform } from '../core/planner.ts';
@@ -59,7 +60,7 @@ export function createUpkeep(dependencies: UpkeepDependencies, options: UpkeepOp
       clock,
       emit,
       observe,
-      isUp: (id) => fleet.view().some((view) => view.id === id && (view.state === 'up' || view.state === 'probation')),
+      isUp: (id) => fleet.view().some((view) => view.id === id && isInUse(view)),
       hasOther: (job, than) => ['free', 'full'].includes(fleet.outlook(job, [than])),
       unload: (backend, model, ended) =>
         perform({ kind: 'unload', backend, model, runnerOptions: '', task: 'generate' }, ended),

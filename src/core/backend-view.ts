@@ -27,6 +27,11 @@ export interface BackendView {
   readonly troubled: readonly { readonly model: ModelName; readonly reason: string }[];
 }
 
+/** Whether requests are sent to one in this state; to one on probation, few. */
+export function isInUse({ state }: Pick<BackendView, 'state'>): boolean {
+  return state === 'up' || state === 'probation';
+}
+
 export function viewOf(entry: Entry): BackendView {
   const troubled: { model: ModelName; reason: string }[] = [];
   for (const [model, { suspicion, trust }] of entry.models) {

@@ -3,6 +3,7 @@
  * that may serve it is not down; when all are down, as it was last known.
  */
 import { modelFilter } from './backend.ts';
+import { isInUse } from './backend-view.ts';
 import type { Emit } from './events.ts';
 import type { BackendView, Fleet } from './fleet.ts';
 import { parseModelName } from './model-name.ts';
@@ -167,7 +168,7 @@ function representative(
 function fleetVersion(backends: readonly BackendView[]): string | null {
   const versions = (chosen: readonly BackendView[]): string[] =>
     chosen.flatMap((backend) => (backend.version === null ? [] : [backend.version]));
-  const inUse = versions(backends.filter((backend) => backend.state === 'up' || backend.state === 'probation'));
+  const inUse = versions(backends.filter(isInUse));
   return lowestVersion(inUse.length > 0 ? inUse : versions(backends));
 }
 

@@ -4,6 +4,7 @@
  */
 import { GatewayError } from './errors.ts';
 import type { Grant } from './grants.ts';
+import { mayUseAllModels } from './permission.ts';
 import type { Millis } from './types.ts';
 
 /** Things a request may ask for that a grant may deny. */
@@ -51,8 +52,8 @@ export interface Lowered {
 }
 
 /** Whether the grant limits which models a request may name. */
-export function limitsModels({ cloud, models }: Grant): boolean {
-  return models !== undefined || !cloud;
+export function limitsModels(grant: Grant): boolean {
+  return !mayUseAllModels(grant);
 }
 
 /** Whether it limits anything else that a request can ask for. */

@@ -27,13 +27,12 @@ export function demandModels(client: Client, asked: ModelName, runs: ModelName):
 }
 
 function lacksModel({ cloud }: Grant, model: ModelName): GatewayError {
-  const isCloudDenied = !cloud && isCloudModel(model);
-  return new GatewayError(
-    'forbidden',
-    isCloudDenied
-      ? 'this model runs at ollama.com, which the profile of the caller does not allow'
-      : 'this model is not among those that the caller may use',
-  );
+  if (!cloud && isCloudModel(model)) return lacksCloud();
+  return new GatewayError('forbidden', 'this model is not among those that the caller may use');
+}
+
+export function lacksCloud(): GatewayError {
+  return new GatewayError('forbidden', 'this model runs at ollama.com, which the profile of the caller does not allow');
 }
 
 /** A client that lives longer than a request: its list of models is taken apart once. */

@@ -4,6 +4,7 @@
  */
 import { Type, type Static } from 'typebox';
 import { modelFilter } from './backend.ts';
+import { isInUse } from './backend-view.ts';
 import type { BackendState } from './events.ts';
 import type { BackendView } from './fleet.ts';
 import { Duration } from './options.ts';
@@ -139,7 +140,7 @@ export function holdersOf(model: ModelName, fleet: readonly BackendView[]): read
 export function pullTargets(model: ModelName, fleet: readonly BackendView[]): readonly BackendId[] {
   const holders = holdersOf(model, fleet);
   const takers = fleet.filter((backend) => {
-    const isUp = backend.state === 'up' || backend.state === 'probation';
+    const isUp = isInUse(backend);
     return isUp && backend.installed !== null && isAllowed(backend, model) && !holders.includes(backend);
   });
   return byRoom(takers).map(({ id }) => id);

@@ -1,5 +1,6 @@
 /** What requests are handled with under a configuration: the journey of inference, and the surface of everything else. */
 import type { Backends } from '../backends/backends.ts';
+import { isInUse } from '../core/backend-view.ts';
 import { createBlobMemory } from '../core/blob-memory.ts';
 import { digestOn, holdersOfDigest, type Catalogue } from '../core/catalogue.ts';
 import type { Emit } from '../core/events.ts';
@@ -128,7 +129,7 @@ function isServed(model: ModelName, { catalogue, fleet }: Pick<HandlingDependenc
   const up = new Set(
     fleet
       .view()
-      .filter(({ state }) => state === 'up' || state === 'probation')
+      .filter(isInUse)
       .map(({ id }) => id),
   );
   return catalogue.find(model)?.backends.some((id) => up.has(id)) ?? false;

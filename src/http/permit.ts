@@ -3,7 +3,7 @@ import type { Catalogue } from '../core/catalogue.ts';
 import { GatewayError } from '../core/errors.ts';
 import type { Client } from '../core/grants.ts';
 import { canonicalModelName, isCloudModel } from '../core/model-name.ts';
-import { demandModel, demandModels, mayUseAllModels, mayUseModel } from '../core/permission.ts';
+import { demandModel, demandModels, lacksCloud, mayUseAllModels, mayUseModel } from '../core/permission.ts';
 import type { ModelName } from '../core/types.ts';
 import type { Reading } from '../dialects/dialect.ts';
 
@@ -29,12 +29,7 @@ export function permitRun(client: Client, asked: Reading, runs: Reading, isRemot
     return;
   }
   demandModels(client, asked.model, runs.model);
-  if (!grant.cloud && isRemote(runs.model)) {
-    throw new GatewayError(
-      'forbidden',
-      'this model runs at ollama.com, which the profile of the caller does not allow',
-    );
-  }
+  if (!grant.cloud && isRemote(runs.model)) throw lacksCloud();
 }
 
 /** For what changes models: every name counts, those it makes and those it makes them from. */

@@ -2,6 +2,7 @@
  * The planner of the policy `soonest`. Each job goes where its first token is predicted soonest. When no slot is free there, it
  * waits in the gateway and is thought over at every event. What is in memory where, the gateway decides itself (residency.ts).
  */
+import { isInUse } from '../backend-view.ts';
 import { Deadlines } from '../deadlines.ts';
 import type { Prospect } from '../eligibility.ts';
 import type { Arrival, Dispatch, FleetReader, Intent, LeaseWatch, Placement, Planner } from '../planner.ts';
@@ -277,10 +278,11 @@ export class Soonest implements Planner, Policy {
     if (residents === seen.residents && inventory === seen.inventory && use === seen.use) return;
     let changed = inventory !== seen.inventory || use !== seen.use;
     const ids = new Set<BackendId>();
-    for (const { id, spec, resident, residentAt, state } of fleet.view()) {
+    for (const view of fleet.view()) {
+      const { id, spec, resident, residentAt } = view;
       ids.add(id);
       this.knowledge.configure(spec);
-      this.knowledge.backend(id).usable = state === 'up' || state === 'probation';
+      this.knowledge.backend(id).usable = isInUse(view);
       if (this.knowledge.observe(id, resident, residentAt)) changed = true;
     }
     for (const { id } of this.knowledge.backends) if (!ids.has(id)) this.knowledge.forget(id);
