@@ -9,6 +9,7 @@ import { threadCpuUsage } from 'node:process';
 import { parseArgs } from 'node:util';
 import type { BackendView } from '../src/observe/fleet-view.ts';
 import { createMetrics, MetricsOptions, type Metrics } from '../src/observe/metrics.ts';
+import { finished } from '../test/observe/samples.ts';
 import { Value } from 'typebox/value';
 
 const LIMIT_MS = 20;
@@ -66,33 +67,11 @@ function use(metrics: Metrics, id: string, model: string): void {
   const traceId = '0af7651916cd43dd8448eb211c80319c';
   metrics.observe({ kind: 'model-loaded', backend: id, model, reason: 'request' });
   metrics.observe({ kind: 'first-token', route: '/api/chat', model, backend: id, ms: 300, warm: true, traceId });
-  metrics.observe({
-    kind: 'request-finished',
-    requestId: 'r',
-    traceId,
-    client: 'key:team',
-    address: '192.0.2.7',
-    userAgent: null,
-    method: 'POST',
-    route: '/api/chat',
-    model,
-    stream: true,
-    backend: id,
-    reason: 'warm',
-    attempts: 1,
-    failovers: 0,
-    status: 200,
-    outcome: 'ok',
-    gonePhase: null,
-    warm: true,
-    queueMs: 20,
-    overheadMs: 0.4,
-    firstByteMs: 300,
-    durationMs: 4000,
-    bytesIn: 500,
-    bytesOut: 5000,
-    usage: { promptTokens: 100, outputTokens: 200, outputMs: 3000, promptMs: 200, loadMs: 2000 },
-  });
+  const client = 'key:team';
+  const usage = { promptTokens: 100, outputTokens: 200, outputMs: 3000, promptMs: 200, loadMs: 2000 };
+  metrics.observe(
+    finished({ traceId, client, model, backend: id, queueMs: 20, firstByteMs: 300, durationMs: 4000, usage }),
+  );
 }
 
 interface Stretch {

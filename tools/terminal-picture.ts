@@ -2,6 +2,7 @@
 import type { Paint } from '../src/cli/paint.ts';
 import { screen } from '../src/cli/top/screen.ts';
 import type { Seen, SeenBackend } from '../src/cli/top/state.ts';
+import { seenAnswer, seenBackend } from '../test/support/seen.ts';
 
 const columns = 96;
 const lineHeight = 20;
@@ -39,26 +40,7 @@ function backend(
     context_length: 8192,
     expires_at: null,
   }));
-  return {
-    name,
-    url: `http://${name}:11434`,
-    simulated: false,
-    state: 'up',
-    reason: '',
-    breaker: 'closed',
-    last_error: null,
-    version: '0.33.0',
-    weight: 1,
-    slots: 4,
-    in_flight: 0,
-    in_flight_by_model: {},
-    memory_bytes: null,
-    troubled: [],
-    learnt: null,
-    tokens_per_second: 0,
-    ...changes,
-    resident,
-  };
+  return seenBackend(name, { ...changes, resident });
 }
 
 function running(
@@ -85,28 +67,7 @@ function running(
 }
 
 function answered(by: string, firstByteMs: number): Seen['history'][number] {
-  return {
-    id: by,
-    ended_at: 0,
-    route: '/api/chat',
-    model: 'qwen3:8b',
-    client: 'chat',
-    backend: by,
-    reason: 'warm',
-    warm: true,
-    stream: true,
-    attempts: 1,
-    failovers: 0,
-    status: 200,
-    outcome: 'ok',
-    queue_ms: 0,
-    first_byte_ms: firstByteMs,
-    duration_ms: 4000,
-    prompt_tokens: 900,
-    output_tokens: 200,
-    load_ms: null,
-    tokens_per_second: 48,
-  };
+  return seenAnswer(by, firstByteMs, { model: 'qwen3:8b', client: 'chat', queue_ms: 0, output_tokens: 200 });
 }
 
 const fleet: Seen = {

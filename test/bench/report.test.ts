@@ -139,11 +139,11 @@ describe('what the kernel tells', () => {
 
 describe('the configurations of the other proxies', () => {
   it('buffer nothing and keep connections', () => {
-    const nginx = nginxConfig({ home: '/h', port: 1, backendPort: 2 });
+    const nginx = nginxConfig('/h', 1, { ports: [2] });
     for (const line of ['proxy_buffering off;', 'proxy_http_version 1.1;', 'worker_processes 1;', 'access_log off;']) {
       assert.ok(nginx.includes(line), line);
     }
-    assert.match(haproxyConfig({ port: 1, backendPort: 2 }), /nbthread 1[^]*http-no-delay[^]*http-reuse always/);
+    assert.match(haproxyConfig(1, { ports: [2] }), /nbthread 1[^]*http-no-delay[^]*http-reuse always/);
   });
 });
 

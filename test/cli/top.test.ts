@@ -6,51 +6,14 @@ import { bar, createProgress } from '../../src/cli/progress.ts';
 import { cut, duration, size, table } from '../../src/cli/table.ts';
 import { ordered, orders, screen, type View } from '../../src/cli/top/screen.ts';
 import { after, type Seen, type SeenBackend } from '../../src/cli/top/state.ts';
+import { seenAnswer, seenBackend } from '../support/seen.ts';
 
-const backend = (name: string, changes: Partial<SeenBackend> = {}): SeenBackend => ({
-  name,
-  url: `http://${name}:11434`,
-  simulated: false,
-  state: 'up',
-  reason: '',
-  breaker: 'closed',
-  last_error: null,
-  version: '0.33.0',
-  weight: 1,
-  slots: 4,
-  in_flight: 0,
-  in_flight_by_model: {},
-  memory_bytes: null,
-  resident: [{ name: 'llama3.2:3b', size_bytes: 3e9, vram_bytes: 3e9, context_length: 4096, expires_at: null }],
-  troubled: [],
-  learnt: null,
-  tokens_per_second: 12.34,
-  ...changes,
-});
-
-const answered = (by: string, firstByteMs: number, changes: object = {}) => ({
-  id: 'r',
-  ended_at: 1,
-  route: '/api/chat',
-  model: 'llama3.2:3b',
-  client: '10.0.0.9',
-  backend: by,
-  reason: 'warm',
-  warm: true,
-  stream: true,
-  attempts: 1,
-  failovers: 0,
-  status: 200,
-  outcome: 'ok',
-  queue_ms: 100,
-  first_byte_ms: firstByteMs,
-  duration_ms: 2000,
-  prompt_tokens: 5,
-  output_tokens: 50,
-  load_ms: null,
-  tokens_per_second: 30,
-  ...changes,
-});
+const backend = (name: string, changes: Partial<SeenBackend> = {}): SeenBackend =>
+  seenBackend(name, {
+    resident: [{ name: 'llama3.2:3b', size_bytes: 3e9, vram_bytes: 3e9, context_length: 4096, expires_at: null }],
+    tokens_per_second: 12.34,
+    ...changes,
+  });
 
 const running = (id: string) => ({
   id,
@@ -91,9 +54,9 @@ const seen: Seen = {
   },
   requests: [running('r1')],
   history: [
-    answered('gpu1', 300),
-    answered('gpu1', 500),
-    answered('gpu2', 9000, { outcome: 'backend-lost', status: 502 }),
+    seenAnswer('gpu1', 300),
+    seenAnswer('gpu1', 500),
+    seenAnswer('gpu2', 9000, { outcome: 'backend-lost', status: 502 }),
   ],
 };
 
@@ -143,7 +106,7 @@ describe('the screen of top', () => {
     const fleet: Seen = {
       ...seen,
       backends: [backend('c', { in_flight: 1 }), backend('a', { tokens_per_second: 99 }), backend('b')],
-      history: [answered('b', 4000), answered('c', 1000, { outcome: 'backend-lost', status: 502 })],
+      history: [seenAnswer('b', 4000), seenAnswer('c', 1000, { outcome: 'backend-lost', status: 502 })],
     };
     const first = (order: View['order']) =>
       ordered(fleet, order)
@@ -186,7 +149,7 @@ describe('what top knows', () => {
       ['gpu1', 'gpu2'],
     );
     const changes = { gpu1: null, gpu2: backend('gpu2', { state: 'down' }), gpu3: backend('gpu3') };
-    const second = after(first, 'delta', { now: 2, backends: changes, history: [answered('gpu3', 1)] })!;
+    const second = after(first, 'delta', { now: 2, backends: changes, history: [seenAnswer('gpu3', 1)] })!;
     assert.deepEqual(
       second.backends.map(({ name, state }) => `${name} ${state}`),
       ['gpu2 down', 'gpu3 up'],
@@ -199,7 +162,8 @@ describe('what top knows', () => {
 
   it('does not grow with time', () => {
     let state = after(null, 'snapshot', snapshot)!;
-    for (let index = 0; index < 500; index += 1) state = after(state, 'delta', { history: [answered('gpu1', index)] })!;
+    for (let index = 0; index < 500; index += 1)
+      state = after(state, 'delta', { history: [seenAnswer('gpu1', index)] })!;
     assert.equal(state.history.length, 200);
     assert.equal(state.history[0]?.first_byte_ms, 499);
   });

@@ -8,10 +8,10 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import { freePort } from '../../bench/proxies/proxy.ts';
 
 interface Compose {
   readonly services: Readonly<Record<string, { readonly image: string }>>;
@@ -28,15 +28,6 @@ const env = {
   ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, String(port)])),
   LLAMERO_BACKENDS: '',
 };
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** What `docker` says, or null with the reason on standard error when it fails. */
 function ask(...words: string[]): string | null {

@@ -8,12 +8,12 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { freePort } from '../../bench/proxies/proxy.ts';
 import type { Rng } from '../../src/core/types.ts';
 import { catalogue } from '../../src/observe/catalogue.ts';
 import { createSimulatedOllama, type SimulatedOllama } from '../../src/simulator/server.ts';
@@ -27,15 +27,6 @@ const models = ['llama3.2:3b', 'qwen3:8b', 'gemma3:4b', 'phi4:14b'];
 const clientsAtOnce = 6;
 /** Between two rounds of faults. */
 const roundMs = 12_000;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** What only the last backend has, the one that sleeps. */
 const sleepersModel = 'sleeper:1b';
