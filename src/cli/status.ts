@@ -3,9 +3,8 @@ import type { Fleet, Queue } from '../http/admin/shapes.ts';
 import { createAdminClient } from './admin-client.ts';
 import { adminFlags } from './flags.ts';
 import type { Io } from './io.ts';
-import { paintFor } from './paint.ts';
 import { readConfig } from './read-config.ts';
-import { screen } from './top/screen.ts';
+import { still } from './top/still.ts';
 
 /** Exit codes: 0 the gateway takes requests, 1 it does not or does not answer, 2 flags not understood. */
 export async function statusCommand(argv: readonly string[], io: Io): Promise<number> {
@@ -24,15 +23,7 @@ export async function statusCommand(argv: readonly string[], io: Io): Promise<nu
     io.stdout.write(`${JSON.stringify({ ...fleet.value, queue: queue.value }, null, 2)}\n`);
   } else {
     const seen = { gateway, uptimeMs, backends, queue: queue.value, requests: [], history: [] };
-    const view = {
-      columns: io.stdout.columns ?? 80,
-      rows: null,
-      order: 'name',
-      selected: null,
-      notice: '',
-      elapsedMs: 0,
-    } as const;
-    io.stdout.write(`${screen(seen, view, paintFor(io.stdout, io.env)).join('\n')}\n`);
+    io.stdout.write(still(seen, io));
   }
   return gateway.ready ? 0 : 1;
 }

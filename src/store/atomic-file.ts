@@ -27,6 +27,11 @@ export async function writeFileAtomically(path: string, text: string): Promise<v
   }
 }
 
+/** What went wrong, in a line of the log. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** The text of a file of at most `limit` bytes; null when there is none. Rejects as node:fs does, and when it is larger. */
 export async function readSmallFile(path: string, limit: number): Promise<string | null> {
   try {

@@ -5,7 +5,7 @@ import { Duration } from '../core/options.ts';
 import { Learnt } from '../core/routing/knowledge.ts';
 import type { Scheduler } from '../core/scheduler.ts';
 import type { Clock, Timer } from '../core/types.ts';
-import { readSmallFile, writeFileAtomically } from './atomic-file.ts';
+import { messageOf, readSmallFile, writeFileAtomically } from './atomic-file.ts';
 
 export const StateOptions = Type.Object(
   {
@@ -166,8 +166,4 @@ async function inspect(file: string): Promise<Found> {
   return isOurs
     ? { kind: 'useless', why: `its version ${version} is another, or its contents are` }
     : { kind: 'foreign', why: 'it holds something else, and is left as it is' };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

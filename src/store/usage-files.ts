@@ -8,7 +8,7 @@ import { createLedger, type UsageRow } from '../core/ledger.ts';
 import { Duration } from '../core/options.ts';
 import { spentBy } from '../core/spent.ts';
 import type { Clock, Timer } from '../core/types.ts';
-import { readSmallFile, writeFileAtomically } from './atomic-file.ts';
+import { messageOf, readSmallFile, writeFileAtomically } from './atomic-file.ts';
 
 export const UsageOptions = Type.Object(
   {
@@ -167,8 +167,4 @@ function rowOf(line: string, day: string): UsageRow {
   const row: unknown = JSON.parse(line);
   if (!Check(Row, row) || row.day !== day) throw new Error('it holds something else, and is left as it is');
   return row;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

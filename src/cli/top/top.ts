@@ -7,6 +7,7 @@ import { paintFor } from '../paint.ts';
 import { readConfig } from '../read-config.ts';
 import { ordered, orders, screen, type Order, type View } from './screen.ts';
 import { after, type Seen } from './state.ts';
+import { still } from './still.ts';
 
 /** Exit codes: 0 shown, 1 no gateway answers, 2 flags not understood. */
 export async function topCommand(argv: readonly string[], io: Io): Promise<number> {
@@ -28,16 +29,7 @@ async function once(io: Io, client: AdminClient): Promise<number> {
   };
   const answer = await client.watch('/gateway/events', take, AbortSignal.any([io.signal, enough.signal]));
   if (seen === null) return complain(io, client, answer.ok ? 'ended before it had said anything' : answer.problem);
-  const paint = paintFor(io.stdout, io.env);
-  const view: View = {
-    columns: io.stdout.columns ?? 80,
-    rows: null,
-    order: 'name',
-    selected: null,
-    notice: '',
-    elapsedMs: 0,
-  };
-  io.stdout.write(`${screen(seen, view, paint).join('\n')}\n`);
+  io.stdout.write(still(seen, io));
   return 0;
 }
 

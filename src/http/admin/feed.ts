@@ -42,6 +42,8 @@ interface Watcher {
 
 /** A message, before it is told which parts have changed. */
 interface Message {
+  readonly now: number;
+  readonly uptime_ms: Millis;
   readonly gateway: object;
   readonly backends: ReadonlyMap<BackendId, Omit<Backend, 'models'>>;
   readonly queue: object;
@@ -143,9 +145,11 @@ class Ticker implements Feed {
   }
 
   #message(): Message {
-    const { backends, now: _now, uptime_ms: _uptime, ...gateway } = this.#views.fleet();
+    const { backends, now, uptime_ms, ...gateway } = this.#views.fleet();
     const queue = this.#views.queue();
     return {
+      now,
+      uptime_ms,
       gateway,
       backends: new Map(backends.map(({ models: _models, ...backend }) => [backend.name, backend])),
       queue: { ...queue, rows: queue.rows.slice(0, ROWS) },
@@ -157,12 +161,9 @@ class Ticker implements Feed {
 
   #snapshot(): string {
     const { backends, ...rest } = this.#message();
-    const { now, uptime_ms } = this.#views.fleet();
     const history = this.#views.history.list().slice(0, ROWS);
     const rates = Object.fromEntries(this.#points);
     return event('snapshot', {
-      now,
-      uptime_ms,
       ...rest,
       backends: Object.fromEntries(backends),
       history,
@@ -186,7 +187,7 @@ class Ticker implements Feed {
     if (Object.keys(backends).length > 0) changed['backends'] = backends;
     const history = this.#newlyFinished();
     if (history.length > 0) changed['history'] = history;
-    return Object.keys(changed).length === 0 ? null : { now: this.#views.fleet().now, ...changed };
+    return Object.keys(changed).length === 0 ? null : { now: message.now, ...changed };
   }
 
   #newlyFinished(): readonly FinishedRequest[] {
