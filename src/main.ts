@@ -8,6 +8,9 @@ import type { Io } from './cli/io.ts';
 // The code of a command is loaded below; from the second start on it need not be compiled again.
 enableCompileCache();
 
+// Small buffers are cut from blocks, and one that is kept keeps its block. Node's 64 KiB are too much for what streams keep.
+Buffer.poolSize = 8 * 1024;
+
 const stop = new AbortController();
 let asked = false;
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -5,7 +5,7 @@
 import { Client, Pool, type Dispatcher } from 'undici';
 import type { BackendSpec } from '../core/backend.ts';
 import type { Clock, Millis, Timer } from '../core/types.ts';
-import { credential, tlsOptions } from './connection.ts';
+import { credential, readAhead, tlsOptions } from './connection.ts';
 import { guardedLookup } from './address-guard.ts';
 import { failure, failureOf, type BackendFailure } from './failure.ts';
 import { startUpload, type UploadAsk, type UploadCall } from './upload.ts';
@@ -81,8 +81,7 @@ export function createClient(
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: keepAliveMs,
     allowH2: false,
-    // What Node reads ahead of a paused answer; a read itself may bring 64 KiB.
-    connect: { timeout: 60_000, highWaterMark: 16 * 1024, ...tls },
+    connect: { timeout: 60_000, ...readAhead(url), ...tls },
   };
   const pool = new Pool(url.origin, { ...options, connections: null });
   // Without a listener, a pool-level connection error would be an unhandled 'error' event; every call reports its own.

@@ -1,5 +1,6 @@
 /** How a backend wants to be spoken to, in the words of Node: its credential as fields, its TLS as options of a socket. */
 import { readFileSync } from 'node:fs';
+import type { OnReadOpts, Socket } from 'node:net';
 import type { BackendAuth, BackendTls } from '../core/backend.ts';
 
 /** Flat name, value list. */
@@ -18,4 +19,24 @@ export function tlsOptions(tls: BackendTls | undefined): Record<string, unknown>
   }
   if (tls.servername !== undefined) options['servername'] = tls.servername;
   return options;
+}
+
+const readBytes = 8 * 1024;
+
+/**
+ * All connections read into one buffer, out of which each copies what it got. By itself Node makes a buffer of 64 KiB for every
+ * read, however little comes, and a client that stalls keeps two of them at its backend's connection.
+ */
+const shared: OnReadOpts = {
+  buffer: Buffer.allocUnsafeSlow(readBytes),
+  callback(this: Socket, length, bytes) {
+    const copy = Buffer.allocUnsafe(length);
+    copy.set(length === bytes.length ? bytes : bytes.subarray(0, length));
+    return this.push(copy);
+  },
+};
+
+/** How much is read of an answer that nobody takes. TLS decrypts into buffers of its own, of at most 16 KiB. */
+export function readAhead({ protocol }: URL): { readonly highWaterMark: number; readonly onread?: OnReadOpts } {
+  return { highWaterMark: readBytes, ...(protocol === 'http:' ? { onread: shared } : {}) };
 }

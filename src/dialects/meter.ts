@@ -42,11 +42,16 @@ export interface Remains {
 
 const none = Buffer.alloc(0);
 
+/**
+ * A stream may last for hours, so what it keeps is memory of its own, in one piece: a few bytes out of Node's pool would keep
+ * the pool's whole block. What comes in one small piece is over at once and may come from there.
+ */
 class StreamMeter implements Meter {
   readonly #family: Family;
-  readonly #head = Buffer.allocUnsafe(HEAD_BYTES);
   /** The last bytes, at least WINDOW_BYTES of them when there were as many. */
   #window = none;
+  /** The first bytes; empty for as long as they are still those of the window. */
+  #head = none;
   #used = 0;
   /** Bytes in all; offsets below count from the answer's beginning. */
   #length = 0;
@@ -56,6 +61,7 @@ class StreamMeter implements Meter {
   #lastLine = 0;
   /** The head of a line whose beginning has left the window, and where that line began. */
   #lostHead = none;
+  #lostHeadBytes = 0;
   #lostLine = -1;
 
   constructor(family: Family) {
@@ -65,7 +71,8 @@ class StreamMeter implements Meter {
   push(chunk: Uint8Array): void {
     const start = this.#length;
     const end = start + chunk.length;
-    if (start < HEAD_BYTES) {
+    this.#makeRoom(chunk.length);
+    if (start < HEAD_BYTES && this.#head.length > 0) {
       this.#head.set(chunk.subarray(0, HEAD_BYTES - start), start);
     }
     for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, at + 1)) {
@@ -120,14 +127,16 @@ class StreamMeter implements Meter {
   /** Keeps the head of the line that begins at `line`, before the window or `chunk` passes it by. */
   #keepHead(chunk: Uint8Array, line: number): void {
     const inWindow = this.#used - (this.#length - line);
-    const old = line < this.#length ? this.#window.subarray(inWindow, Math.min(this.#used, inWindow + HEAD_BYTES)) : [];
+    const kept =
+      line < this.#length ? this.#window.copy(this.#lostHead, 0, inWindow, Math.min(this.#used, inWindow + HEAD_BYTES)) : 0;
     const from = Math.max(0, line - this.#length);
-    this.#lostHead = Buffer.from([...old, ...chunk.subarray(from, from + HEAD_BYTES - old.length)]);
+    const rest = chunk.subarray(from, from + HEAD_BYTES - kept);
+    this.#lostHead.set(rest, kept);
+    this.#lostHeadBytes = kept + rest.length;
     this.#lostLine = line;
   }
 
   #keep(chunk: Uint8Array): void {
-    this.#makeRoom(chunk.length);
     if (chunk.length >= WINDOW_BYTES) {
       this.#window.set(chunk.subarray(chunk.length - WINDOW_BYTES), 0);
       this.#used = WINDOW_BYTES;
@@ -143,10 +152,17 @@ class StreamMeter implements Meter {
 
   /** Most answers that are no stream come in one small piece, and never need the whole window. */
   #makeRoom(bytes: number): void {
-    if (this.#used + bytes <= this.#window.length || this.#window.length === 2 * WINDOW_BYTES) return;
-    const isFirst = this.#length === 0 && bytes < WINDOW_BYTES;
-    const window = Buffer.allocUnsafe(isFirst ? bytes : 2 * WINDOW_BYTES);
+    if (this.#head.length > 0 || this.#used + bytes <= this.#window.length) return;
+    if (this.#length === 0 && bytes < WINDOW_BYTES) {
+      this.#window = Buffer.allocUnsafe(bytes);
+      return;
+    }
+    const memory = Buffer.allocUnsafeSlow(2 * WINDOW_BYTES + 2 * HEAD_BYTES);
+    const window = memory.subarray(0, 2 * WINDOW_BYTES);
+    this.#head = memory.subarray(2 * WINDOW_BYTES, 2 * WINDOW_BYTES + HEAD_BYTES);
+    this.#lostHead = memory.subarray(2 * WINDOW_BYTES + HEAD_BYTES);
     this.#window.copy(window, 0, 0, this.#used);
+    this.#window.copy(this.#head, 0, 0, Math.min(this.#used, HEAD_BYTES));
     this.#window = window;
   }
 
@@ -156,12 +172,12 @@ class StreamMeter implements Meter {
     const inWindow = this.#used - (this.#length - wanted);
     const lineHead =
       wanted === this.#lostLine
-        ? this.#lostHead
+        ? this.#lostHead.subarray(0, this.#lostHeadBytes)
         : this.#window.subarray(inWindow, Math.min(this.#used, inWindow + HEAD_BYTES));
     return {
       tail: this.#window.toString('utf8', from, this.#used),
       isWhole: this.#length <= WINDOW_BYTES,
-      head: this.#head.toString('utf8', 0, Math.min(this.#length, HEAD_BYTES)),
+      head: (this.#head.length > 0 ? this.#head : this.#window).toString('utf8', 0, Math.min(this.#length, HEAD_BYTES)),
       lineHead: lineHead.toString('utf8').replace(/\s+$/, ''),
       newlines: this.#newlines,
     };

@@ -5,7 +5,7 @@
 
 /** Shared by all exchanges of a listener. */
 export interface BacklogBudget {
-  /** Bytes held by all backlogs together. */
+  /** Bytes held by all backlogs together, and in the queues before them. */
   used: number;
   readonly limit: number;
 }
@@ -20,9 +20,16 @@ export class Backlog {
   readonly #blocks: Buffer[] = [];
   #from = 0;
   #to = 0;
+  #queued = 0;
 
   constructor(budget: BacklogBudget) {
     this.#budget = budget;
+  }
+
+  /** Bytes handed to the connection that it could not send yet. They are on the budget, and not in `size`. */
+  set queued(bytes: number) {
+    this.#budget.used += bytes - this.#queued;
+    this.#queued = bytes;
   }
 
   push(bytes: Uint8Array): void {
@@ -32,9 +39,7 @@ export class Backlog {
     while (done < bytes.length) {
       let block = this.#blocks.at(-1);
       if (block === undefined || this.#to === block.length) {
-        block = Buffer.allocUnsafeSlow(
-          block === undefined ? firstBlockBytes : Math.min(largestBlockBytes, block.length * 2),
-        );
+        block = Buffer.allocUnsafeSlow(this.#nextBlock(block, bytes.length - done));
         this.#blocks.push(block);
         this.#to = 0;
       }
@@ -43,6 +48,12 @@ export class Backlog {
       this.#to += count;
       done += count;
     }
+  }
+
+  /** When all together have reached their limit, this piece is the last for now. */
+  #nextBlock(last: Buffer | undefined, wanted: number): number {
+    if (this.isShort) return Math.min(largestBlockBytes, wanted);
+    return last === undefined ? firstBlockBytes : Math.min(largestBlockBytes, last.length * 2);
   }
 
   /** The oldest bytes, at most `limit` of them; empty when there are none. */
@@ -62,6 +73,7 @@ export class Backlog {
   }
 
   clear(): void {
+    this.queued = 0;
     this.#settle(this.size);
     this.#blocks.length = 0;
     this.#from = 0;

@@ -69,7 +69,11 @@ export const SlowClientOptions = Type.Object(
       default: '256KiB',
       minimum: '16KiB',
     }),
-    bufferTotal: Size({ description: 'The same for all clients together.', default: '64MiB', minimum: '1MiB' }),
+    bufferTotal: Size({
+      description: 'The same for all clients together, with what waits at their connections.',
+      default: '32MiB',
+      minimum: '1MiB',
+    }),
     stall: Duration({
       description: 'A client that takes nothing of its answer for so long is cut; 0 means never.',
       default: '60s',
@@ -301,6 +305,7 @@ export class NodeExchange implements Exchange, Member {
 
   #congest(on: Socket | ServerResponse): void {
     this.#isCongested = true;
+    this.#backlog.queued = on.writableLength;
     this.#progressAt = this.#flow.clock.now();
     this.#watch();
     on.once('drain', () => this.#drained());
@@ -310,6 +315,7 @@ export class NodeExchange implements Exchange, Member {
     if (this.hasLeft) return;
     this.#progressAt = this.#flow.clock.now();
     this.#isCongested = false;
+    this.#backlog.queued = 0;
     while (this.#backlog.size > 0 && !this.#isCongested) this.#send([this.#backlog.take(stepBytes)]);
     if (this.#isPaused && this.#backlog.size <= this.#flow.perClient / 2) this.#setPaused(false);
     if (this.#isCongested) return;
@@ -373,9 +379,9 @@ export class NodeExchange implements Exchange, Member {
     if (!this.#response.writableFinished) {
       this.hasLeft = true;
       this.#pending = [];
-      this.#backlog.clear();
       this.#left?.tell();
     }
+    this.#backlog.clear();
     this.#stallTimer?.cancel();
     const { onClose } = this;
     this.onClose = null;
