@@ -102,3 +102,31 @@ describe('a kept-alive connection that is closed when a request comes', () => {
     assert.equal(asked(), 2);
   });
 });
+
+describe('what is read', () => {
+  it('stays as it came, whatever is read on other connections meanwhile', async (t) => {
+    const bodyOf = (number: number) => Buffer.alloc(300_000, String.fromCharCode(97 + number));
+    const { client } = await acquainted(t, (number, response) => {
+      const body = bodyOf(number);
+      for (let at = 0; at < body.length; at += 5000) response.write(body.subarray(at, at + 5000));
+      response.end();
+    });
+    const whole = (): Promise<Buffer> =>
+      new Promise((resolve, reject) => {
+        const chunks: Buffer[] = [];
+        client.send(generate, {
+          head: () => {},
+          data: (chunk) => chunks.push(chunk),
+          end: () => resolve(Buffer.concat(chunks)),
+          failed: ({ code }) => reject(new Error(code)),
+        });
+      });
+    const bodies = await Promise.all(Array.from({ length: 6 }, whole));
+    const seen = bodies.map((body) => body[0]!).sort((a, b) => a - b);
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 6 }, (_, index) => bodyOf(index + 2)[0]),
+    );
+    for (const body of bodies) assert.deepEqual(body, Buffer.alloc(300_000, body[0]));
+  });
+});

@@ -226,7 +226,9 @@ describe('an exchange over Node', () => {
     t.after(() => socket.destroy());
     socket.pause();
     socket.write(get());
-    assert.equal(await kept.promise, piece.length);
+    const queued = 16 * 1024;
+    const all = await kept.promise;
+    assert.ok(all > piece.length && all < queued + 4 * piece.length, `${all}`);
   });
 
   it('gives a slow reader every byte in order, keeps no more than its limits, and gives the budget back', async (t) => {
@@ -273,11 +275,15 @@ describe('an exchange over Node', () => {
     const port = await serve(
       t,
       (exchange) => {
-        exchange.onRoom = () => full.resolve(exchange);
+        let hasRoom = true;
+        exchange.onRoom = () => {
+          hasRoom = false;
+          full.resolve(exchange);
+        };
         exchange.head(200, [], null);
         const more = (): void => {
           exchange.write(Buffer.alloc(64 * 1024));
-          if (flow.budget.used === 0 || flow.budget.used < 64 * 1024) setImmediate(more);
+          if (hasRoom) setImmediate(more);
         };
         more();
       },
