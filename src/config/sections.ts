@@ -30,7 +30,8 @@ export const ListenOptions = Type.Object(
       minimum: '100ms',
     }),
     bodyTimeout: Duration({
-      description: 'How long a client may pause while it sends the body of a request.',
+      description:
+        'How long a client may take to send the body of a request; each KiB that has come gives it a second more.',
       default: '30s',
       minimum: '100ms',
     }),

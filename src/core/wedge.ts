@@ -243,8 +243,9 @@ class Watch implements WedgeWatch {
   }
 
   #arm(): void {
+    if (this.#timer !== null || this.#closed) return;
     const limits = [this.#options.suspect, this.#options.after].filter((limit) => limit > 0);
-    if (this.#timer !== null || this.#closed || limits.length === 0) return;
+    if (limits.length === 0) return;
     this.#timer = this.#clock.after(Math.min(...limits) / LOOKS, () => {
       this.#timer = null;
       if (this.#look()) this.#arm();

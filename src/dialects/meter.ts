@@ -128,7 +128,9 @@ class StreamMeter implements Meter {
   #keepHead(chunk: Uint8Array, line: number): void {
     const inWindow = this.#used - (this.#length - line);
     const kept =
-      line < this.#length ? this.#window.copy(this.#lostHead, 0, inWindow, Math.min(this.#used, inWindow + HEAD_BYTES)) : 0;
+      line < this.#length
+        ? this.#window.copy(this.#lostHead, 0, inWindow, Math.min(this.#used, inWindow + HEAD_BYTES))
+        : 0;
     const from = Math.max(0, line - this.#length);
     const rest = chunk.subarray(from, from + HEAD_BYTES - kept);
     this.#lostHead.set(rest, kept);

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import type { Emit, RequestFinished } from '../core/events.ts';
 import type { BackendId, ClientId, Clock, Millis, ModelName, Phase, RouteReason, Usage } from '../core/types.ts';
 import type { Meter } from '../dialects/dialect.ts';
-import type { Band } from '../core/grants.ts';
 import type { Reservation } from '../core/quota.ts';
 import { spentBy } from '../core/spent.ts';
 import type { Exchange } from './exchange.ts';
@@ -51,23 +50,47 @@ export class Account {
 
   /** Emits `request-finished` when the exchange closes. */
   tellAtClose(exchange: Exchange, clock: Clock, emit: Emit): void {
-    const { method, address, headers, trace } = exchange;
+    const { method, address, headers } = exchange;
     // Through a name: a function that is assigned to a property where it is written is allotted among what lives long, and holds
     // the whole request there.
     const tell = (): void => {
       const gone = exchange.hasLeft && this.outcome === 'ok' ? this.phase : null;
       if (gone !== null) this.outcome = exchange.hasStalled ? 'client-stalled' : 'client-gone';
       const now = clock.now();
-      const finished = this.#finished({
-        method,
+      const { bytesOut, client, trace } = exchange;
+      const agent = headers['user-agent'];
+      const finished: { -readonly [Field in keyof RequestFinished]: RequestFinished[Field] } = {
+        kind: 'request-finished',
+        requestId: this.requestId,
+        traceId: trace?.place.traceId ?? traceIdOf(headers['traceparent']),
+        client: this.client,
+        priority: client.grant.priority,
         address,
-        headers,
-        trace,
-        priority: exchange.client.grant.priority,
-        gone,
-        bytesOut: exchange.bytesOut,
+        userAgent: typeof agent === 'string' ? agent : null,
+        method,
+        route: this.route,
+        model: this.model,
+        stream: this.stream,
+        backend: this.backend,
+        reason: this.reason,
+        attempts: this.attempts,
+        failovers: this.failovers,
+        status: gone === null || this.status !== 0 ? this.status : 499,
+        outcome: this.outcome,
+        gonePhase: gone,
+        warm: this.warm,
+        queueMs: this.queueMs,
+        firstByteMs: this.firstByteMs,
         durationMs: now - this.startedAt,
-      });
+        bytesIn: this.bytesIn,
+        bytesOut,
+        usage: this.usage,
+      };
+      // Afterwards: an object that is written with others spread into it is made field by field, for every request.
+      if (trace !== null) finished.place = trace.place;
+      if (this.resumed > 0) finished.resumed = this.resumed;
+      if (this.overheadMs !== null) finished.overheadMs = this.overheadMs;
+      if (this.promptEstimate !== null) finished.promptEstimate = this.promptEstimate;
       if (this.reserved !== null) {
         const { outputTokens, promptTokens } = spentBy(finished);
         this.reserved.settle(promptTokens + outputTokens, now);
@@ -75,50 +98,6 @@ export class Account {
       emit(finished);
     };
     exchange.onClose = tell;
-  }
-
-  #finished(end: {
-    method: string;
-    address: string;
-    headers: Exchange['headers'];
-    trace: Exchange['trace'];
-    priority: Band;
-    gone: Phase | null;
-    bytesOut: number;
-    durationMs: Millis;
-  }): RequestFinished {
-    const agent = end.headers['user-agent'];
-    return {
-      kind: 'request-finished',
-      requestId: this.requestId,
-      traceId: end.trace?.place.traceId ?? traceIdOf(end.headers['traceparent']),
-      ...(end.trace === null ? {} : { place: end.trace.place }),
-      client: this.client,
-      priority: end.priority,
-      address: end.address,
-      userAgent: typeof agent === 'string' ? agent : null,
-      method: end.method,
-      route: this.route,
-      model: this.model,
-      stream: this.stream,
-      backend: this.backend,
-      reason: this.reason,
-      attempts: this.attempts,
-      failovers: this.failovers,
-      ...(this.resumed === 0 ? {} : { resumed: this.resumed }),
-      status: end.gone === null || this.status !== 0 ? this.status : 499,
-      outcome: this.outcome,
-      gonePhase: end.gone,
-      warm: this.warm,
-      queueMs: this.queueMs,
-      ...(this.overheadMs === null ? {} : { overheadMs: this.overheadMs }),
-      firstByteMs: this.firstByteMs,
-      durationMs: end.durationMs,
-      bytesIn: this.bytesIn,
-      bytesOut: end.bytesOut,
-      usage: this.usage,
-      ...(this.promptEstimate === null ? {} : { promptEstimate: this.promptEstimate }),
-    };
   }
 }
 

@@ -7,9 +7,9 @@ import { LARGE_BODY, type Turns } from './turns.ts';
 export interface BodyLimits {
   /** Bytes. */
   readonly size: number;
-  /** Milliseconds until the last byte; 0 means no limit. The time grows with `minimumRate`. */
+  /** Milliseconds until the last byte; 0 means no limit. */
   readonly timeout: Millis;
-  /** Bytes a second a slow but honest upload must keep; it earns time for what has arrived. */
+  /** Bytes a second a slow but honest upload must keep: each time as many have arrived it has a second more. */
   readonly minimumRate: number;
   /** Where large bodies wait for their turn to be read. */
   readonly turns: Turns;
@@ -39,7 +39,8 @@ export function receiveBody(
     const chunks: Buffer[] = [];
     let size = 0;
     const startedAt = clock.now();
-    const deadline = () => startedAt + limits.timeout + (size / limits.minimumRate) * 1000;
+    // Whole seconds: who sends a byte now and then earns nothing by it.
+    const deadline = () => startedAt + limits.timeout + Math.floor(size / limits.minimumRate) * 1000;
     let timer: Timer | null = null;
     let isOver = false;
     // Most bodies come with the head and are here before this runs: they need no timer.

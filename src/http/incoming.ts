@@ -7,7 +7,7 @@ import type { Dialect, Reading, ReadContext, Route } from '../dialects/dialect.t
 import { blankReading } from '../dialects/reading.ts';
 import { rewriteBody } from '../dialects/rewrite.ts';
 import { applyLimits, isLimited, refuseUnseen } from './limits.ts';
-import { applyRules, type RuleBook } from './rules.ts';
+import { applyRules, type RuleBook, type Ruled } from './rules.ts';
 import { LARGE_BODY } from './turns.ts';
 
 export interface Incoming {
@@ -35,8 +35,9 @@ export async function readIncoming(
   route: Route,
   dialect: Dialect,
   body: Buffer,
-  { countTokens, book, grant, nextTurn, permit, ...context }: IncomingContext,
+  context: IncomingContext,
 ): Promise<Incoming> {
+  const { countTokens, book, grant, nextTurn, permit } = context;
   const isCompressed = needsZstd(route, context.headers);
   const plain = isCompressed ? await decompressed(body, nextTurn) : body;
   if (plain === null || isStrangelyCoded(context, isCompressed)) refuseUnseen(grant);
@@ -51,21 +52,19 @@ export async function readIncoming(
   const ruled = applyRules({ route, dialect, body: plain, reading: first }, context, book);
   permit(first, ruled?.reading ?? first);
   if (isLarge && isLimited(grant)) await nextTurn();
-  const limited = applyLimits(
-    { route, dialect, ...(ruled ?? { body: plain, reading: first }) },
-    grant,
-    context,
-    book.emit,
-  );
-  const changed = limited ?? ruled;
+  const { body: ours, reading } = ruled ?? { body: plain, reading: first };
+  const changed = applyLimits({ route, dialect, body: ours, reading }, grant, context, book.emit) ?? ruled;
   const isUnpacked = isCompressed && changed !== null;
   const mayAsk = countTokens && isCompressed === isUnpacked;
-  return counted(route, { ...(changed ?? { body, reading: first }), isUnpacked }, mayAsk);
+  return counted(route, changed ?? { body, reading: first }, { isUnpacked, mayAsk });
 }
 
 /** What is sent on; it asks for usage where `mayAsk` and nobody would tell otherwise. */
-function counted(route: Route, incoming: Omit<Incoming, 'asksForUsage'>, mayAsk: boolean): Incoming {
-  const { body, isUnpacked, reading } = incoming;
+function counted(
+  route: Route,
+  { body, reading }: Ruled,
+  { isUnpacked, mayAsk }: { readonly isUnpacked: boolean; readonly mayAsk: boolean },
+): Incoming {
   const asksForUsage = mayAsk && isUncounted(route, reading);
   return { reading, body: asksForUsage ? rewriteBody(body, { includeUsage: true }) : body, asksForUsage, isUnpacked };
 }

@@ -55,8 +55,7 @@ export function createPublicListener(
   const admit = (request: FastifyRequest) => door.admit(request.headers, bound.isLoopback);
   const takeOver = (request: FastifyRequest, reply: FastifyReply, admission: Admission) => {
     const exchange = new NodeExchange(request.raw, reply.raw, options.flow, originOf(admission));
-    open.add(exchange);
-    reply.raw.once('close', () => open.delete(exchange));
+    exchange.enter(open);
     return exchange;
   };
   for (const dialect of dialects) {

@@ -138,7 +138,8 @@ export function createUsageFiles(dependencies: UsageFilesDependencies, options: 
       if (event.kind !== 'request-finished' || event.backend === null || event.model === null) return;
       const isAborted = event.outcome === 'client-gone' || event.outcome === 'client-stalled';
       const { client, model } = event;
-      ledger.record({ day: dayOf(wallNow()), client, model, isAborted, ...spentBy(event) });
+      const { outputTokens, promptTokens } = spentBy(event);
+      ledger.record({ day: dayOf(wallNow()), client, model, isAborted, promptTokens, outputTokens });
     },
     rows: (since) => ledger.rows(since),
     save,

@@ -106,6 +106,41 @@ describe('a body', () => {
   });
 });
 
+describe('a body that comes slowly', () => {
+  /** How it ended, and when: one of which `bytes` come every second. */
+  async function slow(t: TestContext, bytes: number): Promise<{ readonly code: string; readonly afterMs: number }> {
+    const stream = new PassThrough();
+    t.after(() => stream.destroy());
+    const request = Object.assign(stream, {
+      headers: { 'transfer-encoding': 'chunked' },
+    }) as unknown as IncomingMessage;
+    const clock = virtualClock();
+    const limits = { size: 100 * 1024, timeout: 30_000, minimumRate: 1024, turns: createTurns() };
+    const endings: { readonly code: string; readonly afterMs: number }[] = [];
+    const begin = clock.now();
+    const left = new AbortController().signal;
+    void receiveBody({ request, left }, limits, clock).catch(({ code }: GatewayError) => {
+      endings.push({ code, afterMs: clock.now() - begin });
+    });
+    await settled();
+    while (endings.length === 0) {
+      if (bytes > 0) stream.write(Buffer.alloc(bytes));
+      await settled();
+      await clock.advance(1000);
+    }
+    return endings[0]!;
+  }
+
+  it('is over in time when it trickles, and may take longer when it keeps the least rate', async (t) => {
+    assert.deepEqual(await slow(t, 0), { code: 'receive-timeout', afterMs: 30_000 });
+    assert.deepEqual(await slow(t, 30), { code: 'receive-timeout', afterMs: 30_000 });
+    const { code, afterMs } = await slow(t, 512);
+    assert.equal(code, 'receive-timeout');
+    assert.ok(afterMs > 40_000 && afterMs < 70_000, `${afterMs}`);
+    assert.equal((await slow(t, 1024)).code, 'body-too-large');
+  });
+});
+
 describe('turns of the event loop', () => {
   it('are never two in one', async () => {
     const turns = createTurns();
