@@ -103,6 +103,19 @@ describe('a kept-alive connection that is closed when a request comes', () => {
   });
 });
 
+/** The pieces of an answer as they are read; kept until it has ended. */
+function pieces(client: BackendClient): Promise<readonly Buffer[]> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    client.send(generate, {
+      head: () => {},
+      data: (chunk) => chunks.push(chunk),
+      end: () => resolve(chunks),
+      failed: ({ code }) => reject(new Error(code)),
+    });
+  });
+}
+
 describe('what is read', () => {
   it('stays as it came, whatever is read on other connections meanwhile', async (t) => {
     const bodyOf = (number: number) => Buffer.alloc(300_000, String.fromCharCode(97 + number));
@@ -111,22 +124,21 @@ describe('what is read', () => {
       for (let at = 0; at < body.length; at += 5000) response.write(body.subarray(at, at + 5000));
       response.end();
     });
-    const whole = (): Promise<Buffer> =>
-      new Promise((resolve, reject) => {
-        const chunks: Buffer[] = [];
-        client.send(generate, {
-          head: () => {},
-          data: (chunk) => chunks.push(chunk),
-          end: () => resolve(Buffer.concat(chunks)),
-          failed: ({ code }) => reject(new Error(code)),
-        });
-      });
-    const bodies = await Promise.all(Array.from({ length: 6 }, whole));
+    const answers = await Promise.all(Array.from({ length: 6 }, () => pieces(client)));
+    const bodies = answers.map((chunks) => Buffer.concat(chunks));
     const seen = bodies.map((body) => body[0]!).sort((a, b) => a - b);
     assert.deepEqual(
       seen,
       Array.from({ length: 6 }, (_, index) => bodyOf(index + 2)[0]),
     );
     for (const body of bodies) assert.deepEqual(body, Buffer.alloc(300_000, body[0]));
+  });
+
+  it('comes in small pieces, however much is there, so that little waits for a client that stalls', async (t) => {
+    const body = Buffer.alloc(1024 * 1024, 'x');
+    const { client } = await acquainted(t, (_, response) => response.end(body));
+    const chunks = await pieces(client);
+    assert.ok(Math.max(...chunks.map(({ length }) => length)) <= 8 * 1024);
+    assert.deepEqual(Buffer.concat(chunks), body);
   });
 });
