@@ -134,16 +134,19 @@ function firstAtOrAfter(sorted: readonly number[], at: number): number {
   return low;
 }
 
-const withinSlots: Invariant = ({ calls }, { blurMs, slots }) => {
+const withinSlots: Invariant = ({ calls, requests }, { blurMs, slots }) => {
   if (slots === null) return [];
   const moments: { readonly at: number; readonly backend: string; readonly change: 1 | -1 }[] = [];
   for (const call of calls.values()) {
     if (call.arrived.voice === 'copy') continue;
     const { backend, at } = call.arrived;
     moments.push({ at, backend, change: 1 });
-    // Whom the gateway has given up has no slot any more, and notices a little later.
+    // Whom the gateway has given up has no slot any more, and notices a little later; or never, when it had just answered.
     const isGivenUp = call.aborted !== null || call.answered === null;
-    moments.push({ at: isGivenUp ? Math.max(at, call.overAt - blurMs) : call.overAt, backend, change: -1 });
+    const request = requests.get(call.arrived.id);
+    const left = (request === undefined ? null : leftAt(request)) ?? Infinity;
+    const overAt = Math.min(isGivenUp ? call.overAt - blurMs : call.overAt, left);
+    moments.push({ at: Math.max(at, overAt), backend, change: -1 });
   }
   moments.sort((a, b) => a.at - b.at || a.change - b.change);
   const busy = new Map<string, number>();

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { Violation } from '../chaos/check.ts';
+import type { Sampled } from '../chaos/history.ts';
 import { askInTurn } from '../chaos/load.ts';
 import { mebibytes } from '../chaos/scenario.ts';
 import { mixConfig, mixDeadlineMs, mixedWish, mixSlots, startTroubles } from '../chaos/scenarios/mix.ts';
@@ -17,7 +18,7 @@ import { slopeOf, type Point } from './slope.ts';
 const usage = `npm run soak -- [options]
 
   --requests N     how many (1000000)
-  --epoch N        how many between two checks (50000)
+  --epoch N        how many between two checks (50000, or a twentieth of all)
   --at-once N      how many at a time (32)
   --seed N         luck to begin with (1)
 `;
@@ -26,6 +27,8 @@ const usage = `npm run soak -- [options]
 const WARM = 0.2;
 const TEN_MINUTES_MS = 600_000;
 const SLOPE_LIMIT_BYTES = 1024 * 1024;
+/** Until kept connections have been closed for being idle: to backends after a minute. */
+const IDLE_MS = 65_000;
 
 interface Footprint {
   readonly descriptors: number;
@@ -58,16 +61,12 @@ async function main(options: SoakOptions): Promise<boolean> {
   stage.deadlineMs = mixDeadlineMs;
   try {
     const warm = Math.round(options.requests * WARM);
-    await run(stage, warm, options, { violations, endings });
+    await run(stage, warm, options, { violations, endings, memory: [] });
     const first = await rest(stage);
-    const warmAt = performance.now();
-    await run(stage, options.requests - warm, options, { violations, endings });
+    const memory: Point[] = [];
+    await run(stage, options.requests - warm, options, { violations, endings, memory });
     const last = await rest(stage);
     const exitCode = await stage.close();
-    const memory = stage
-      .samples()
-      .map(({ at, rss }): Point => ({ x: at, y: rss }))
-      .filter(({ x }) => x - (stage.samples()[0]?.at ?? 0) > warmAt - begin);
     const isWell = report({
       options,
       violations,
@@ -90,7 +89,12 @@ async function run(
   stage: Stage,
   count: number,
   { atOnce, epoch }: SoakOptions,
-  found: { readonly violations: Violation[]; readonly endings: Record<string, number> },
+  found: {
+    readonly violations: Violation[];
+    readonly endings: Record<string, number>;
+    /** Resident bytes after each epoch, by the time in ms. */
+    readonly memory: Point[];
+  },
 ): Promise<void> {
   for (let asked = 0; asked < count; asked += epoch) {
     const size = Math.min(epoch, count - asked);
@@ -108,19 +112,27 @@ async function run(
     for (const [ending, number] of Object.entries(verdict.figures.endings)) {
       found.endings[ending] = (found.endings[ending] ?? 0) + number;
     }
-    const { rss } = stage.gateway.footprint();
+    const { at, rss } = await tidied(stage);
+    found.memory.push({ x: at, y: rss });
     const wrong = verdict.violations.length === 0 ? '' : `, ${verdict.violations.length} VIOLATIONS`;
     console.log(`  ${size} requests, ${mebibytes(rss)} of memory${wrong}`);
+    for (const { invariant, id, what } of verdict.violations.slice(0, 20))
+      console.log(`       ${invariant} ${id} ${what}`);
   }
 }
 
-/** What the process holds when nothing is asked and garbage has been collected. */
+/** What the process looks like once its garbage has been collected: how much of that there is at a moment says nothing. */
+async function tidied(stage: Stage): Promise<Sampled> {
+  stage.gateway.signal('SIGUSR2');
+  await delay(2_000);
+  return stage.samples().at(-1)!;
+}
+
+/** What the process holds when nothing has been asked for a while. */
 async function rest(stage: Stage): Promise<Footprint> {
   stage.clients.close();
-  await delay(3_000);
-  stage.gateway.signal('SIGUSR2');
-  await delay(300);
-  const sample = stage.samples().at(-1)!;
+  await delay(IDLE_MS);
+  const sample = await tidied(stage);
   let handles = 0;
   for (const [kind, count] of Object.entries(sample.resources)) if (!kind.startsWith('TCP')) handles += count;
   return { ...stage.gateway.footprint(), handles, heap: sample.heap };
@@ -152,7 +164,6 @@ function report({ options, violations, endings, first, last, memory, exitCode, t
   const counts = Object.entries(endings).map(([ending, count]) => `${count} ${ending}`);
   console.log(`       ${options.requests} requests in ${Math.round(tookMs / 1000)} s: ${counts.join(', ')}`);
   console.log(`       heap ${mebibytes(first.heap)} when warm, ${mebibytes(last.heap)} at the end`);
-  for (const { invariant, id, what } of violations.slice(0, 20)) console.log(`       ${invariant} ${id} ${what}`);
   return bars.every(([holds]) => holds);
 }
 
@@ -170,14 +181,15 @@ if (process.argv.includes('--help')) {
       args: process.argv.slice(2),
       options: {
         requests: { type: 'string', default: '1000000' },
-        epoch: { type: 'string', default: '50000' },
+        epoch: { type: 'string' },
         'at-once': { type: 'string', default: '32' },
         seed: { type: 'string', default: '1' },
       },
     });
+    const requests = numberOf(values.requests, 'requests');
     const isWell = await main({
-      requests: numberOf(values.requests, 'requests'),
-      epoch: numberOf(values.epoch, 'epoch'),
+      requests,
+      epoch: numberOf(values.epoch ?? String(Math.min(50_000, Math.ceil(requests / 20))), 'epoch'),
       atOnce: numberOf(values['at-once'], 'at-once'),
       seed: numberOf(values.seed, 'seed'),
     });
