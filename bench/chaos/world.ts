@@ -83,6 +83,8 @@ class Builder {
       case 'aborted':
         this.#over(event);
         break;
+      // What had arrived while it was being killed is over by the time it is there again.
+      case 'listening':
       case 'killed':
         for (const call of this.#openAt.get(event.backend) ?? []) call.overAt = event.at;
         this.#openAt.delete(event.backend);
@@ -93,7 +95,6 @@ class Builder {
       case 'quiet':
         this.#quiets.push(event);
         break;
-      case 'listening':
       case 'sampled':
       case 'marked':
         break;
