@@ -8,12 +8,11 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { Violation } from '../chaos/check.ts';
-import type { Sampled } from '../chaos/history.ts';
 import { askInTurn } from '../chaos/load.ts';
 import { mebibytes } from '../chaos/scenario.ts';
 import { mixConfig, mixDeadlineMs, mixedWish, mixSlots, startTroubles } from '../chaos/scenarios/mix.ts';
 import { Stage } from '../chaos/stage.ts';
-import { slopeOf, type Point } from './slope.ts';
+import { slopeOf } from './slope.ts';
 
 const usage = `npm run soak -- [options]
 
@@ -23,14 +22,17 @@ const usage = `npm run soak -- [options]
   --seed N         luck to begin with (1)
 `;
 
-/** The share of the requests after which the process counts as warm. */
-const WARM = 0.2;
+/** Rests, the first of them when the process is warm. */
+const PARTS = 5;
 const TEN_MINUTES_MS = 600_000;
 const SLOPE_LIMIT_BYTES = 1024 * 1024;
 /** Until kept connections have been closed for being idle: to backends after a minute. */
 const IDLE_MS = 65_000;
 
+/** What the process holds at rest. */
 interface Footprint {
+  /** Monotonic milliseconds. */
+  readonly at: number;
   readonly descriptors: number;
   /** Active resources that are not connections, timers among them. */
   readonly handles: number;
@@ -60,20 +62,21 @@ async function main(options: SoakOptions): Promise<boolean> {
   const begin = performance.now();
   stage.deadlineMs = mixDeadlineMs;
   try {
-    const warm = Math.round(options.requests * WARM);
-    await run(stage, warm, options, { violations, endings, memory: [] });
-    const first = await rest(stage);
-    const memory: Point[] = [];
-    await run(stage, options.requests - warm, options, { violations, endings, memory });
-    const last = await rest(stage);
+    const rests: Footprint[] = [];
+    for (let part = 1; part <= PARTS; part += 1) {
+      const before = Math.round((options.requests * (part - 1)) / PARTS);
+      const count = Math.round((options.requests * part) / PARTS) - before;
+      await run(stage, count, options, { violations, endings });
+      const held = await rest(stage);
+      rests.push(held);
+      console.log(`  at rest ${mebibytes(held.rss)} of memory, ${mebibytes(held.heap)} of it the heap`);
+    }
     const exitCode = await stage.close();
     const isWell = report({
       options,
       violations,
       endings,
-      first,
-      last,
-      memory,
+      rests,
       exitCode,
       tookMs: performance.now() - begin,
     });
@@ -89,12 +92,7 @@ async function run(
   stage: Stage,
   count: number,
   { atOnce, epoch }: SoakOptions,
-  found: {
-    readonly violations: Violation[];
-    readonly endings: Record<string, number>;
-    /** Resident bytes after each epoch, by the time in ms. */
-    readonly memory: Point[];
-  },
+  found: { readonly violations: Violation[]; readonly endings: Record<string, number> },
 ): Promise<void> {
   for (let asked = 0; asked < count; asked += epoch) {
     const size = Math.min(epoch, count - asked);
@@ -112,8 +110,7 @@ async function run(
     for (const [ending, number] of Object.entries(verdict.figures.endings)) {
       found.endings[ending] = (found.endings[ending] ?? 0) + number;
     }
-    const { at, rss } = await tidied(stage);
-    found.memory.push({ x: at, y: rss });
+    const { rss } = stage.gateway.footprint();
     const wrong = verdict.violations.length === 0 ? '' : `, ${verdict.violations.length} VIOLATIONS`;
     console.log(`  ${size} requests, ${mebibytes(rss)} of memory${wrong}`);
     for (const { invariant, id, what } of verdict.violations.slice(0, 20))
@@ -121,36 +118,34 @@ async function run(
   }
 }
 
-/** What the process looks like once its garbage has been collected: how much of that there is at a moment says nothing. */
-async function tidied(stage: Stage): Promise<Sampled> {
-  stage.gateway.signal('SIGUSR2');
-  await delay(2_000);
-  return stage.samples().at(-1)!;
-}
-
-/** What the process holds when nothing has been asked for a while. */
+/**
+ * What the process holds when nothing has been asked for a while and garbage has been collected. Under load its memory goes up and
+ * down by a hundred megabytes with what V8 has yet to collect or to give back, which would hide any leak.
+ */
 async function rest(stage: Stage): Promise<Footprint> {
   stage.clients.close();
   await delay(IDLE_MS);
-  const sample = await tidied(stage);
+  stage.gateway.signal('SIGUSR2');
+  await delay(2_000);
+  const sample = stage.samples().at(-1)!;
   let handles = 0;
   for (const [kind, count] of Object.entries(sample.resources)) if (!kind.startsWith('TCP')) handles += count;
-  return { ...stage.gateway.footprint(), handles, heap: sample.heap };
+  const { descriptors, rss } = stage.gateway.footprint();
+  return { at: sample.at, descriptors, rss, handles, heap: sample.heap };
 }
 
 interface Soaked {
   readonly options: SoakOptions;
   readonly violations: readonly Violation[];
   readonly endings: Readonly<Record<string, number>>;
-  readonly first: Footprint;
-  readonly last: Footprint;
-  readonly memory: readonly Point[];
+  readonly rests: readonly Footprint[];
   readonly exitCode: number | null;
   readonly tookMs: number;
 }
 
-function report({ options, violations, endings, first, last, memory, exitCode, tookMs }: Soaked): boolean {
-  const slope = slopeOf(memory) * TEN_MINUTES_MS;
+function report({ options, violations, endings, rests, exitCode, tookMs }: Soaked): boolean {
+  const [first, last] = [rests[0]!, rests.at(-1)!];
+  const slope = slopeOf(rests.map(({ at, rss }) => ({ x: at, y: rss }))) * TEN_MINUTES_MS;
   const descriptors = last.descriptors - first.descriptors;
   const handles = last.handles - first.handles;
   const bars = [
