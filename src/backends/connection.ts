@@ -30,9 +30,7 @@ const readBytes = 8 * 1024;
 const shared: OnReadOpts = {
   buffer: Buffer.allocUnsafeSlow(readBytes),
   callback(this: Socket, length, bytes) {
-    const copy = Buffer.allocUnsafe(length);
-    copy.set(length === bytes.length ? bytes : bytes.subarray(0, length));
-    return this.push(copy);
+    return this.push(Buffer.from(bytes.subarray(0, length)));
   },
 };
 

@@ -70,9 +70,9 @@ export function createLedger(): Ledger {
   }
 
   return {
-    record({ client, day, isAborted, model, outputTokens, promptTokens }) {
-      changed.add(day);
-      add({ day, client, model, requests: 1, aborted: isAborted ? 1 : 0, promptTokens, outputTokens });
+    record({ isAborted, ...used }) {
+      changed.add(used.day);
+      add({ ...used, requests: 1, aborted: isAborted ? 1 : 0 });
     },
     restore(rows) {
       for (const row of rows) add(row);

@@ -86,7 +86,6 @@ export class Account {
         bytesOut,
         usage: this.usage,
       };
-      // Afterwards: an object that is written with others spread into it is made field by field, for every request.
       if (trace !== null) finished.place = trace.place;
       if (this.resumed > 0) finished.resumed = this.resumed;
       if (this.overheadMs !== null) finished.overheadMs = this.overheadMs;

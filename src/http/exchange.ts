@@ -12,7 +12,7 @@ import type { Client } from '../core/grants.ts';
 import type { Clock, Departure, Millis, Timer } from '../core/types.ts';
 import type { Account } from './account.ts';
 import { Backlog, type BacklogBudget } from './backlog.ts';
-import type { Bag, Member } from '../core/bag.ts';
+import type { Member } from '../core/bag.ts';
 import type { TurnEnd } from './turn-end.ts';
 import { withOrigin } from './door.ts';
 import type { RequestTrace } from './trace.ts';
@@ -114,8 +114,7 @@ const stepBytes = 16 * 1024;
 
 class ClientDeparture implements Departure {
   readonly #exchange: { readonly hasLeft: boolean };
-  /** Never more than a few. */
-  readonly #listeners: (() => void)[] = [];
+  readonly #listeners = new Set<() => void>();
 
   constructor(exchange: { readonly hasLeft: boolean }) {
     this.#exchange = exchange;
@@ -126,16 +125,16 @@ class ClientDeparture implements Departure {
   }
 
   addEventListener(_type: 'abort', run: () => void): void {
-    this.#listeners.push(run);
+    this.#listeners.add(run);
   }
 
   removeEventListener(_type: 'abort', run: () => void): void {
-    const at = this.#listeners.indexOf(run);
-    if (at >= 0) this.#listeners.splice(at, 1);
+    this.#listeners.delete(run);
   }
 
   tell(): void {
-    for (let run = this.#listeners.shift(); run !== undefined; run = this.#listeners.shift()) run();
+    for (const run of this.#listeners) run();
+    this.#listeners.clear();
   }
 }
 
@@ -178,8 +177,6 @@ export class NodeExchange implements Exchange, Member {
   #stallTimer: Timer | null = null;
 
   readonly #allowOrigin: string | null;
-  /** Where it stands until it has closed. */
-  #open: Bag<NodeExchange> | null = null;
 
   /** `allowOrigin`: what the answer tells the browser of a page that may read it; null when no page is involved. */
   constructor(request: IncomingMessage, response: ServerResponse, flow: FlowLimits, allowOrigin: string | null = null) {
@@ -190,12 +187,6 @@ export class NodeExchange implements Exchange, Member {
     this.#allowOrigin = allowOrigin;
     this.#backlog = new Backlog(flow.budget);
     response.on('close', () => this.#closed());
-  }
-
-  /** Stands in the bag until it has closed. */
-  enter(open: Bag<NodeExchange>): void {
-    this.#open = open;
-    open.add(this);
   }
 
   get method(): string {
@@ -396,7 +387,6 @@ export class NodeExchange implements Exchange, Member {
     this.onClose = null;
     this.onRoom = null;
     onClose?.();
-    this.#open?.delete(this);
   }
 }
 

@@ -64,7 +64,7 @@ export async function journey(
       permit: (asked, runs) => permitRun(exchange.client, asked, runs, isRemote),
       nextTurn: () => limits.turns.next(exchange.left),
     });
-    const { asksForUsage, body, isUnpacked, reading } = incoming;
+    const { body, reading } = incoming;
     modelText = reading.modelText;
     account.stream = reading.stream;
     account.model = reading.model;
@@ -77,10 +77,7 @@ export async function journey(
     const job = jobOf(reading, exchange, account);
     let identity: string | null = null;
     const fingerprint = () => (identity ??= hash(body));
-    await firstAnswer(
-      { exchange, route, dialect, account, body, reading, asksForUsage, isUnpacked, job, pulse, fingerprint },
-      dependencies,
-    );
+    await firstAnswer({ exchange, route, dialect, account, ...incoming, job, pulse, fingerprint }, dependencies);
   } catch (error) {
     const known = asGatewayError(error);
     if (known.code === 'internal') emit({ kind: 'bug', message: String(error), stack: (error as Error).stack });

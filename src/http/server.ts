@@ -55,7 +55,8 @@ export function createPublicListener(
   const admit = (request: FastifyRequest) => door.admit(request.headers, bound.isLoopback);
   const takeOver = (request: FastifyRequest, reply: FastifyReply, admission: Admission) => {
     const exchange = new NodeExchange(request.raw, reply.raw, options.flow, originOf(admission));
-    exchange.enter(open);
+    open.add(exchange);
+    reply.raw.once('close', () => open.delete(exchange));
     return exchange;
   };
   for (const dialect of dialects) {

@@ -173,7 +173,7 @@ function requestLine(event: RequestFinished, context: LineContext): LogLine {
     route: event.route,
     model: event.model === null ? undefined : plain(event.model),
     backend: backend ?? undefined,
-    simulated: (backend !== null && context.isSimulated(backend)) || undefined,
+    ...(backend === null ? {} : badge(backend, context)),
     reason: event.reason ?? undefined,
     warm: event.warm ?? undefined,
     attempts: event.attempts,

@@ -138,8 +138,7 @@ export function createUsageFiles(dependencies: UsageFilesDependencies, options: 
       if (event.kind !== 'request-finished' || event.backend === null || event.model === null) return;
       const isAborted = event.outcome === 'client-gone' || event.outcome === 'client-stalled';
       const { client, model } = event;
-      const { outputTokens, promptTokens } = spentBy(event);
-      ledger.record({ day: dayOf(wallNow()), client, model, isAborted, promptTokens, outputTokens });
+      ledger.record({ day: dayOf(wallNow()), client, model, isAborted, ...spentBy(event) });
     },
     rows: (since) => ledger.rows(since),
     save,
